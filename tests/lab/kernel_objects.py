@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""BPF programs and maps of a lab, and waiting until the kernel has freed them.
+
+The kernel frees them some time after namespace, bpffs and processes have gone.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.lab import network, node
+from tests.lab.settings import Settings
+from tests.lab.shell import run, wait_for
+
+
+@dataclass
+class Objects:
+    """Kernel-wide ids; the kernel does not hand out an id again soon."""
+
+    programs: set[int] = field(default_factory=set)
+    maps: set[int] = field(default_factory=set)
+
+
+def held_by(settings: Settings) -> Objects:
+    """Attached to the interfaces of the lab's nodes, or pinned in their bpffs."""
+    found = Objects()
+    for name in network.namespaces(settings):
+        found.programs |= _attached(name)
+    for one in node.existing(settings):
+        if pid := one.pid():
+            _add_pins(found, Path(f"/proc/{pid}/root/sys/fs/bpf"))
+    for program in _list("prog"):
+        if program["id"] in found.programs:
+            found.maps |= set(program.get("map_ids", []))
+    return found
+
+
+def wait_until_freed(objects: Objects, seconds: float = 20) -> None:
+    """Return when none of ``objects`` exists any more."""
+    wait_for(lambda: not _alive(objects), seconds, "the kernel to free the lab's BPF objects", 0.05)
+
+
+def _alive(objects: Objects) -> bool:
+    programs = {entry["id"] for entry in _list("prog")} & objects.programs
+    return bool(programs or {entry["id"] for entry in _list("map")} & objects.maps)
+
+
+def _list(kind: str) -> list[dict[str, Any]]:
+    entries: list[dict[str, Any]] = json.loads(run("bpftool", "-j", kind, "show") or "[]")
+    return entries
+
+
+def _attached(netns: str) -> set[int]:
+    command = ["nsenter", f"--net=/run/netns/{netns}", "bpftool", "-j", "net", "show"]
+    text = run(*command, check=False)
+    groups = json.loads(text)[0] if text else {}
+    return {entry["id"] for group in groups.values() for entry in group if "id" in entry}
+
+
+def _add_pins(found: Objects, bpffs: Path) -> None:
+    libbpf = ctypes.CDLL("libbpf.so.1")
+    for path in bpffs.rglob("*"):
+        fd = libbpf.bpf_obj_get(os.fsencode(path))
+        if fd < 0:
+            continue
+        text = Path(f"/proc/self/fdinfo/{fd}").read_text()
+        os.close(fd)
+        found.maps |= {int(number) for number in re.findall(r"^map_id:\t(\d+)", text, re.MULTILINE)}
+        found.programs |= {int(no) for no in re.findall(r"^prog_id:\t(\d+)", text, re.MULTILINE)}
