@@ -12,4 +12,16 @@ setup: ## Install what is missing: Debian packages (root) and .venv.
 venv: ## Make .venv only; leave the system's packages alone.
 	@scripts/setup --python-only
 
-.PHONY: help setup venv
+collection: setup ## Build the collection and install it into .build/collections.
+	@scripts/build-collection
+
+test: collection ## Run every test that this machine allows, or STAGES="unit kernel".
+	@scripts/test $(STAGES)
+
+lock: ## Renew requirements/*.txt.
+	@scripts/lock
+
+clean: ## Remove what the other targets made in the checkout.
+	@rm -rf .venv .build .ansible
+
+.PHONY: help setup venv collection test lock clean

@@ -11,6 +11,11 @@ BUILD=$ROOT/.build
 export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 # Ansible refuses to start where the locale is not UTF-8, as in a bare CI shell.
 export LC_ALL=C.UTF-8 LANG=C.UTF-8
+# The collection under test is the one that was built, and Ansible's own files stay in .build; but
+# a socket's path must be short, however long the checkout's is.
+export ANSIBLE_COLLECTIONS_PATH=$BUILD/collections
+export ANSIBLE_HOME=$BUILD/ansible
+export ANSIBLE_SSH_CONTROL_PATH_DIR=${HOME:-/root}/.ansible/cp
 
 say() { printf '%s\n' "$*"; }
 
