@@ -13,7 +13,6 @@ from tests.lab import fleet, inventory, node
 from tests.lab.errors import LabError
 from tests.lab.settings import Settings, from_environment
 
-
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from tests.lab import cgroup2, inventory, kernel_objects, network
+from tests.lab import build, cgroup2, deploy, inventory, kernel_objects, network, pods
 from tests.lab.errors import LabError
 from tests.lab.node import Node, existing
 from tests.lab.settings import MAX_NODES, MAX_PODS, Settings
@@ -49,6 +49,7 @@ def up(settings: Settings, shape: Shape) -> list[Node]:
     """Start a lab; what is left of an earlier one of this name is removed first."""
     shape.check()
     _check_machine()
+    build.bpf_object(settings, "conntrack")
     with _locked(settings) as lock:
         _refuse_other_owner(settings)
         _clean(settings)
@@ -87,9 +88,17 @@ def _create(settings: Settings, shape: Shape, lock: IO[str]) -> list[Node]:
     for node in nodes:
         network.create_node(settings, node.index)
         node.spawn(shape.rootfs.resolve(), lock)
-    each(nodes, Node.wait_until_up)
+    each(nodes, lambda node: _furnish(node, shape))
     inventory.write(settings, nodes)
     return nodes
+
+
+def _furnish(node: Node, shape: Shape) -> None:
+    node.wait_until_up()
+    pods.create(node, shape.pods, shape.nodes)
+    deploy.agent(node, shape.conntrack_size, bundle_libbpf=shape.rootfs != Path("/"))
+    if shape.agent:
+        deploy.start_agent(node)
 
 
 def _make_keys(settings: Settings, nodes: list[Node]) -> None:
@@ -128,8 +137,8 @@ def _node_status(node: Node) -> dict[str, Any]:
     pid = node.pid()
     report: dict[str, Any] = {"name": node.name, "address": node.address, "pid": pid}
     if pid:
-        pods = Path(f"/proc/{pid}/root/run/netns")
-        report["pods"] = sorted(path.name for path in pods.iterdir()) if pods.is_dir() else []
+        report["pods"] = pods.existing(node)
+        report["agent"] = deploy.agent_status(node)
     return report
 
 

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""lab-agent start | stop | restart | status."""
+
+import json
+import sys
+
+from . import config, daemon, libbpf
+
+
+def _restart() -> None:
+    daemon.stop()
+    daemon.start()
+
+
+def _status() -> None:
+    print(json.dumps(daemon.status()))
+
+
+COMMANDS = {"start": daemon.start, "stop": daemon.stop, "restart": _restart, "status": _status}
+
+
+def main() -> int:
+    """Run one command; a failure is one sentence after libbpf's own messages."""
+    if len(sys.argv) != 2 or sys.argv[1] not in COMMANDS:
+        print(f"usage: lab-agent {' | '.join(COMMANDS)}", file=sys.stderr)
+        return 2
+    try:
+        COMMANDS[sys.argv[1]]()
+    except (config.ConfigError, libbpf.LibbpfError, OSError) as error:
+        print(f"lab-agent: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+sys.exit(main())

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the agent reads (felix.cfg) and what it manages, as data."""
+
+from __future__ import annotations
+
+import configparser
+from pathlib import Path
+from typing import NamedTuple
+
+FELIX_CONFIG = Path("/etc/calico/felix.cfg")
+OBJECT = Path(__file__).resolve().parent / "conntrack.bpf.o"
+PID_FILE = Path("/run/lab-agent.pid")
+STATE_FILE = Path("/run/lab-agent.json")
+LOG_FILE = Path("/var/log/lab-agent.log")
+INTERFACES = "cali*"
+# Where the kernel puts the first filter of anybody who names no place.
+PRIORITY, HANDLE = 49152, 1
+
+COUNTERS_PIN = Path("/sys/fs/bpf/lab_agent/lab_counters")
+COUNTERS = ("dropped_no_entry", "dropped_table_full", "dropped_create_failed")
+
+
+class SizedMap(NamedTuple):
+    """A map whose max_entries felix.cfg sets."""
+
+    name: str
+    pin: Path
+    size_key: str
+    default: int
+
+
+CONNTRACK = SizedMap(
+    "cali_v4_ct3", Path("/sys/fs/bpf/tc/globals/cali_v4_ct3"), "BPFMapSizeConntrack", 512000
+)
+
+
+class ConfigError(Exception):
+    """felix.cfg has something the agent cannot use; the text is a sentence."""
+
+
+def size_of(wanted: SizedMap, path: Path = FELIX_CONFIG) -> int:
+    """max_entries that felix.cfg asks for, or the default."""
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        parser.read(path)
+    except (configparser.Error, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is no felix configuration: {error}") from error
+    text = parser.get("global", wanted.size_key, fallback=str(wanted.default))
+    if not text.isdecimal() or not 0 < int(text) < 1 << 32:
+        raise ConfigError(f"{wanted.size_key} in {path} is {text!r}; use 1 to 4294967295.")
+    return int(text)

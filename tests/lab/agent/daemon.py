@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Start, stop and state of the agent's background process.
+
+Like felix, it leaves its programs attached when it ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import socket
+import time
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any, NoReturn
+
+from . import config, libbpf
+
+HOOKS = (
+    ("cali_tc_preamble_from_pod", libbpf.TC_INGRESS),
+    ("cali_tc_preamble_to_pod", libbpf.TC_EGRESS),
+)
+
+
+def start() -> None:
+    """Load, attach, and return when the background process holds everything."""
+    with config.PID_FILE.open("a+") as pid_file:
+        fcntl.flock(pid_file, fcntl.LOCK_EX)
+        if running_pid() is not None:
+            return
+        state, loaded = _load_and_attach()
+        config.STATE_FILE.write_text(json.dumps(state))
+        pid = os.fork()
+        if pid == 0:
+            pid_file.close()
+            _serve(loaded)
+        pid_file.truncate(0)
+        pid_file.write(f"{pid}\n")
+
+
+def stop(seconds: float = 5) -> None:
+    """End the background process, if it runs; its programs stay attached."""
+    deadline = time.monotonic() + seconds
+    while (pid := running_pid()) is not None:
+        late = time.monotonic() > deadline
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL if late else signal.SIGTERM)
+        time.sleep(0.02)
+
+
+def running_pid() -> int | None:
+    """Pid of the background process, or None."""
+    try:
+        pid = int(config.PID_FILE.read_text())
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (OSError, ValueError):
+        return None
+    return pid if b"agent" in command.split(b"\0") else None
+
+
+def status() -> dict[str, Any]:
+    """What runs, what it attached, and what its programs have dropped."""
+    pid = running_pid()
+    attached: dict[str, Any] = {"conntrack_map_id": None, "max_entries": None, "interfaces": []}
+    if config.STATE_FILE.exists():
+        attached = json.loads(config.STATE_FILE.read_text())
+    sums = libbpf.per_cpu_sums(config.COUNTERS_PIN, len(config.COUNTERS))
+    counters = {name: sums[index] for index, name in enumerate(config.COUNTERS)}
+    return {"running": pid is not None, "pid": pid, **attached, **counters}
+
+
+def _load_and_attach() -> tuple[dict[str, Any], libbpf.BpfObject]:
+    size = config.size_of(config.CONNTRACK)
+    loaded = libbpf.BpfObject(config.OBJECT)
+    loaded.set_map(config.CONNTRACK.name, config.CONNTRACK.pin, size)
+    loaded.set_map(config.COUNTERS_PIN.name, config.COUNTERS_PIN)
+    loaded.load()
+    interfaces = [
+        (ifindex, name)
+        for ifindex, name in socket.if_nameindex()
+        if fnmatch(name, config.INTERFACES)
+    ]
+    for ifindex, _ in interfaces:
+        for program, point in HOOKS:
+            loaded.attach(program, ifindex, point, config.PRIORITY, config.HANDLE)
+    state = {
+        "conntrack_map_id": libbpf.map_id(loaded.map_fd(config.CONNTRACK.name)),
+        "max_entries": size,
+        "interfaces": sorted(name for _, name in interfaces),
+    }
+    return state, loaded
+
+
+def _serve(loaded: libbpf.BpfObject) -> NoReturn:
+    """Hold the maps until SIGTERM, away from the caller's session and files."""
+    os.setsid()
+    config.LOG_FILE.parent.mkdir(parents=True, exist_ok=True)
+    log = os.open(config.LOG_FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    null = os.open(os.devnull, os.O_RDONLY)
+    for source, target in ((null, 0), (log, 1), (log, 2)):
+        os.dup2(source, target)
+    os.chdir("/")
+    while loaded:
+        signal.pause()
+    os._exit(0)

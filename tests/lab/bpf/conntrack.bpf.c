@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Stand-in for Calico's workload programs: tracks IPv4 flows through a pod's
+ * interface in a conntrack map of Calico's shape and lets no TCP segment pass
+ * whose flow it does not know.  Needs kernel 4.19.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <linux/bpf.h>
+#include <linux/errno.h>
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/pkt_cls.h>
+#include <linux/tcp.h>
+#include <linux/udp.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "conntrack.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+/* max_entries is the compiled default; the agent sets it before loading. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__type(key, struct ct_key);
+	__type(value, struct ct_value);
+	__uint(max_entries, 512000);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+} cali_v4_ct3 SEC(".maps");
+
+enum lab_counter {
+	DROPPED_NO_ENTRY,
+	DROPPED_TABLE_FULL,
+	DROPPED_CREATE_FAILED,
+	LAB_COUNTERS,
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__type(key, __u32);
+	__type(value, __u64);
+	__uint(max_entries, LAB_COUNTERS);
+} lab_counters SEC(".maps");
+
+enum direction { FROM_POD, TO_POD };
+
+struct packet {
+	struct ct_key key;
+	bool from_a;
+	__u16 sport, dport;
+	__u32 saddr, daddr;
+	__u32 seq, ack_seq; /* host byte order */
+	bool syn, ack, fin, rst;
+};
+
+static __always_inline int drop(__u32 reason)
+{
+	__u64 *count = bpf_map_lookup_elem(&lab_counters, &reason);
+
+	if (count)
+		*count += 1;
+	return TC_ACT_SHOT;
+}
+
+static __always_inline int parse_tcp(struct __sk_buff *skb, int offset, struct packet *p)
+{
+	struct tcphdr tcp;
+
+	if (bpf_skb_load_bytes(skb, offset, &tcp, sizeof(tcp)))
+		return -1;
+	p->sport = bpf_ntohs(tcp.source);
+	p->dport = bpf_ntohs(tcp.dest);
+	p->seq = bpf_ntohl(tcp.seq);
+	p->ack_seq = bpf_ntohl(tcp.ack_seq);
+	p->syn = tcp.syn;
+	p->ack = tcp.ack;
+	p->fin = tcp.fin;
+	p->rst = tcp.rst;
+	return 0;
+}
+
+static __always_inline int parse_udp(struct __sk_buff *skb, int offset, struct packet *p)
+{
+	struct udphdr udp;
+
+	if (bpf_skb_load_bytes(skb, offset, &udp, sizeof(udp)))
+		return -1;
+	p->sport = bpf_ntohs(udp.source);
+	p->dport = bpf_ntohs(udp.dest);
+	return 0;
+}
+
+/* The side with the smaller raw address word is A; equal: the smaller port. */
+static __always_inline void order_sides(struct packet *p)
+{
+	p->from_a = p->saddr == p->daddr ? p->sport < p->dport : p->saddr < p->daddr;
+	p->key.addr_a = p->from_a ? p->saddr : p->daddr;
+	p->key.addr_b = p->from_a ? p->daddr : p->saddr;
+	p->key.port_a = p->from_a ? p->sport : p->dport;
+	p->key.port_b = p->from_a ? p->dport : p->sport;
+}
+
+/* 0 for a packet that is tracked; everything else passes untracked. */
+static __always_inline int parse(struct __sk_buff *skb, struct packet *p)
+{
+	struct iphdr ip;
+	int offset, failed = 0;
+
+	if (skb->protocol != bpf_htons(ETH_P_IP) ||
+	    bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)))
+		return -1;
+	/* A later fragment has no ports to look up. */
+	if (ip.frag_off & bpf_htons(0x1fff))
+		return -1;
+	offset = ETH_HLEN + ip.ihl * 4;
+	if (ip.protocol == IPPROTO_TCP)
+		failed = parse_tcp(skb, offset, p);
+	else if (ip.protocol == IPPROTO_UDP)
+		failed = parse_udp(skb, offset, p);
+	else if (ip.protocol != IPPROTO_ICMP)
+		failed = -1;
+	p->key.protocol = ip.protocol;
+	p->saddr = ip.saddr;
+	p->daddr = ip.daddr;
+	order_sides(p);
+	return failed;
+}
+
+static __always_inline void set_bits(struct ct_leg *leg, __u32 bits)
+{
+	/* Most packets change nothing: spare the other CPUs the cache line. */
+	if ((leg->bits & bits) != bits)
+		leg->bits |= bits;
+}
+
+static __always_inline void note_syn(struct ct_leg *leg, const struct packet *p)
+{
+	leg->seqno = bpf_htonl(p->seq);
+	set_bits(leg, LEG_SYN_SEEN);
+}
+
+static __always_inline void note_tcp(struct ct_leg *sent, struct ct_leg *back,
+				     const struct packet *p)
+{
+	if (p->syn && !(sent->bits & LEG_SYN_SEEN))
+		note_syn(sent, p);
+	/* This acknowledges the other side's SYN. */
+	if (p->ack && (back->bits & (LEG_SYN_SEEN | LEG_ACK_SEEN)) == LEG_SYN_SEEN &&
+	    bpf_ntohl(back->seqno) + 1 == p->ack_seq)
+		set_bits(back, LEG_ACK_SEEN);
+	if (p->fin)
+		set_bits(sent, LEG_FIN_SEEN);
+	if (p->rst)
+		set_bits(sent, LEG_RST_SEEN);
+}
+
+/* What every packet of a flow does to the flow's entry. */
+static __always_inline void note_packet(struct __sk_buff *skb, struct ct_value *value,
+					const struct packet *p, enum direction direction)
+{
+	struct ct_leg *sent = p->from_a ? &value->a_to_b : &value->b_to_a;
+	struct ct_leg *back = p->from_a ? &value->b_to_a : &value->a_to_b;
+
+	value->last_seen = bpf_ktime_get_ns();
+	if (p->key.protocol == IPPROTO_TCP)
+		note_tcp(sent, back, p);
+	/* The pod's own policy has passed the direction that this hook guards. */
+	if (direction == FROM_POD) {
+		set_bits(sent, LEG_APPROVED);
+		if (!sent->ifindex)
+			sent->ifindex = skb->ifindex;
+	} else {
+		set_bits(back, LEG_APPROVED);
+	}
+}
+
+static __always_inline void fill_new(struct ct_value *value, const struct packet *p)
+{
+	struct ct_leg *sent = p->from_a ? &value->a_to_b : &value->b_to_a;
+
+	value->created = bpf_ktime_get_ns();
+	value->type = CT_NORMAL;
+	if (!p->from_a)
+		value->flags_high = FLAG_HIGH_B_TO_A;
+	sent->bits = LEG_OPENER;
+	value->orig_addr = p->daddr;
+	value->orig_port = p->dport;
+	value->orig_sport = p->sport;
+	value->orig_saddr = p->saddr;
+}
+
+static __always_inline int create(struct __sk_buff *skb, const struct packet *p,
+				  enum direction direction, __u64 flags)
+{
+	struct ct_value value = {};
+	struct ct_value *other;
+	long error;
+
+	fill_new(&value, p);
+	note_packet(skb, &value, p, direction);
+	error = bpf_map_update_elem(&cali_v4_ct3, &p->key, &value, flags);
+	if (!error)
+		return TC_ACT_UNSPEC;
+	if (error == -E2BIG)
+		return drop(DROPPED_TABLE_FULL);
+	/* Another CPU was first: its entry counts. */
+	other = error == -EEXIST ? bpf_map_lookup_elem(&cali_v4_ct3, &p->key) : NULL;
+	if (!other)
+		return drop(DROPPED_CREATE_FAILED);
+	note_packet(skb, other, p, direction);
+	return TC_ACT_UNSPEC;
+}
+
+/* The connection has ended, so that a SYN begins another one. */
+static __always_inline bool closed(const struct ct_value *value)
+{
+	__u32 both = value->a_to_b.bits & value->b_to_a.bits;
+	__u32 any = value->a_to_b.bits | value->b_to_a.bits;
+
+	return (both & LEG_FIN_SEEN) || (any & LEG_RST_SEEN);
+}
+
+static __always_inline int track(struct __sk_buff *skb, enum direction direction)
+{
+	struct packet p = {};
+	struct ct_value *value;
+	bool opens;
+
+	if (parse(skb, &p))
+		return TC_ACT_UNSPEC;
+	opens = p.syn && !p.ack;
+	value = bpf_map_lookup_elem(&cali_v4_ct3, &p.key);
+	if (value && opens && closed(value))
+		return create(skb, &p, direction, BPF_ANY);
+	if (value) {
+		note_packet(skb, value, &p, direction);
+		return TC_ACT_UNSPEC;
+	}
+	if (p.key.protocol == IPPROTO_TCP && !opens)
+		return drop(DROPPED_NO_ENTRY);
+	return create(skb, &p, direction, BPF_NOEXIST);
+}
+
+/* The kernel keeps 15 characters of the name: cali_tc_preambl, as Calico's. */
+SEC("tc")
+int cali_tc_preamble_from_pod(struct __sk_buff *skb)
+{
+	return track(skb, FROM_POD);
+}
+
+SEC("tc")
+int cali_tc_preamble_to_pod(struct __sk_buff *skb)
+{
+	return track(skb, TO_POD);
+}

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Compiles the lab's C sources at first use; the cache is keyed by their content."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from tests.lab.errors import LabError
+from tests.lab.settings import Settings
+from tests.lab.shell import run
+
+HERE = Path(__file__).resolve().parent
+BPF_FLAGS = ["-O2", "-g", "-target", "bpf", "-mcpu=v2", "-Wall", "-Werror"]
+HOST_FLAGS = ["-O2", "-Wall", "-Werror", f"-I{HERE / 'bpf'}"]
+
+
+def bpf_object(settings: Settings, name: str) -> Path:
+    """The object of ``bpf/<name>.bpf.c``."""
+    # clang for the bpf target does not search the machine's own asm/ headers.
+    headers = Path("/usr/include") / run("gcc", "-print-multiarch").strip()
+    command = ["clang", *BPF_FLAGS, f"-I{headers}"]
+    return _compiled(settings, HERE / "bpf" / f"{name}.bpf.c", [*command, "-c"], [])
+
+
+def tool(settings: Settings, name: str) -> Path:
+    """The program of ``tools/<name>.c``."""
+    return _compiled(settings, HERE / "tools" / f"{name}.c", ["gcc", *HOST_FLAGS], ["-lbpf"])
+
+
+def _compiled(settings: Settings, source: Path, command: list[str], libraries: list[str]) -> Path:
+    digest = hashlib.sha256(" ".join(command).encode())
+    for path in [source, *sorted((HERE / "bpf").glob("*.h"))]:
+        digest.update(path.read_bytes())
+    target = settings.build / f"{source.name.split('.')[0]}-{digest.hexdigest()[:16]}.o"
+    if not target.exists():
+        settings.build.mkdir(parents=True, exist_ok=True)
+        unfinished = target.with_suffix(f".{os.getpid()}")
+        try:
+            run(*command, str(source), "-o", str(unfinished), *libraries)
+        except LabError as error:
+            raise LabError(f"{error} (needs the packages clang, gcc and libbpf-dev)") from error
+        unfinished.rename(target)
+    return target

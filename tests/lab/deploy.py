@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Puts the agent into a node and tells it what size the conntrack map has."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from tests.lab import build
+from tests.lab.node import Node
+from tests.lab.shell import run
+
+HERE = Path(__file__).resolve().parent
+INSTALL = Path("usr/local/lib/bpfops-lab")
+LIBRARIES = ("libbpf.so.1", "libelf.so.1", "libz.so.1")
+LAUNCHER = """#!/bin/sh
+PYTHONPATH=/usr/local/lib/bpfops-lab exec /usr/bin/python3 -m agent "$@"
+"""
+
+
+def agent(node: Node, size: int, *, bundle_libbpf: bool) -> None:
+    """Copy the agent's files into the node and write felix.cfg."""
+    root = node.root()
+    target = root / INSTALL / "agent"
+    shutil.copytree(HERE / "agent", target, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(build.bpf_object(node.settings, "conntrack"), target / "conntrack.bpf.o")
+    if bundle_libbpf:
+        _copy_libraries(target / "lib")
+    launcher = root / "usr/local/bin/lab-agent"
+    launcher.write_text(LAUNCHER)
+    launcher.chmod(0o755)
+    write_felix_config(node, size)
+
+
+def write_felix_config(node: Node, size: int) -> None:
+    """The part of felix's configuration file that the agent reads."""
+    path = node.root() / "etc/calico/felix.cfg"
+    path.write_text(f"[global]\nBPFMapSizeConntrack = {size}\n")
+
+
+def start_agent(node: Node) -> None:
+    """Start the agent; LabError with its reason when it cannot attach."""
+    node.run("/usr/local/bin/lab-agent", "start")
+
+
+def agent_status(node: Node) -> dict[str, Any] | None:
+    """What the agent says of itself; None when the node has none."""
+    if not (node.root() / "usr/local/bin/lab-agent").exists():
+        return None
+    report: dict[str, Any] = json.loads(node.run("/usr/local/bin/lab-agent", "status"))
+    return report
+
+
+def _copy_libraries(target: Path) -> None:
+    target.mkdir()
+    known = {
+        line.split()[0]: line.rsplit("=> ", 1)[1]
+        for line in run("ldconfig", "-p").splitlines()
+        if "=> " in line
+    }
+    for name in LIBRARIES:
+        shutil.copy(known[name], target / name)
