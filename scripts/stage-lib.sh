@@ -10,6 +10,7 @@ FAILED=0
 export LEFT_OUT_FILE=${LEFT_OUT_FILE:-/dev/stderr}
 export PATH="$VENV/bin:$PATH"
 export PYTHONDONTWRITEBYTECODE=1
+[ -t 1 ] || export NO_COLOR=1 ANSIBLE_NOCOLOR=1
 
 leave_out() { printf '%s\n' "$*" >>"$LEFT_OUT_FILE"; }
 
