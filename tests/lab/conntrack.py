@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Filling, dumping and comparing a node's conntrack map (16-byte keys, 88-byte values)."""
+
+from __future__ import annotations
+
+import struct
+import subprocess
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+
+from tests.lab import build
+from tests.lab.errors import LabError
+from tests.lab.node import Node
+from tests.lab.settings import POD_POOL
+from tests.lab.shell import run
+
+PIN = "sys/fs/bpf/tc/globals/cali_v4_ct3"
+KEY_SIZE, VALUE_SIZE = 16, 88
+RECORD_SIZE = KEY_SIZE + VALUE_SIZE
+SYNTHETIC = IPv4Network("198.18.0.0/15")
+# 32768 ports on each client address that 198.18.0.0/15 leaves.
+MAX_FILL = 1 << 31
+
+
+@dataclass
+class Difference:
+    """Keys by what became of them between two dumps."""
+
+    only_a: list[bytes] = field(default_factory=list)
+    only_b: list[bytes] = field(default_factory=list)
+    forward: list[bytes] = field(default_factory=list)
+    backward: list[bytes] = field(default_factory=list)
+    same_last_seen: list[bytes] = field(default_factory=list)
+    equal: int = 0
+
+    def report(self) -> dict[str, object]:
+        """Counts, and a few keys of each kind that may mean a loss."""
+        lost = {"only_in_a": self.only_a, "backward": self.backward}
+        return {
+            "equal": self.equal,
+            "only_in_a": len(self.only_a),
+            "only_in_b": len(self.only_b),
+            "differ": len(self.forward) + len(self.backward) + len(self.same_last_seen),
+            "last_seen_forward": len(self.forward),
+            "last_seen_backward": len(self.backward),
+            "last_seen_same": len(self.same_last_seen),
+            "examples": {name: [describe(key) for key in keys[:5]] for name, keys in lost.items()},
+        }
+
+
+def pin(node: Node) -> Path:
+    """The node's conntrack pin as the host reaches it."""
+    return node.root() / PIN
+
+
+def fill(node: Node, count: int) -> None:
+    """Add ``count`` entries of made-up flows (70 % TCP, 30 % UDP) outside the pods' networks."""
+    if not 0 <= count <= MAX_FILL:
+        raise LabError(f"COUNT is {count}; use 0 to {MAX_FILL}.")
+    run(str(build.tool(node.settings, "ctmap")), "fill", str(pin(node)), str(count))
+
+
+def count(node: Node) -> int:
+    """Entries in the node's conntrack map."""
+    return int(run(str(build.tool(node.settings, "ctmap")), "count", str(pin(node))))
+
+
+def dump(node: Node, file: Path) -> None:
+    """Write key and value of every entry, 104 bytes each, in no order."""
+    command = [str(build.tool(node.settings, "ctmap")), "dump", str(pin(node))]
+    with file.open("wb") as stream:
+        done = subprocess.run(command, stdout=stream, stderr=subprocess.PIPE, check=False)
+    if done.returncode:
+        raise LabError(done.stderr.decode().strip())
+
+
+def compare(a: Path, b: Path) -> Difference:
+    """What changed from dump ``a`` to dump ``b``."""
+    before, after = _read(a), _read(b)
+    found = Difference(only_b=[key for key in after if key not in before])
+    for key, old in before.items():
+        new = after.get(key)
+        if new is None:
+            found.only_a.append(key)
+        elif new == old:
+            found.equal += 1
+        else:
+            _kind(found, last_seen(old), last_seen(new)).append(key)
+    return found
+
+
+def last_seen(value: bytes) -> int:
+    """CLOCK_MONOTONIC nanoseconds of the flow's last packet."""
+    return int.from_bytes(value[8:16], "little")
+
+
+def addresses(key: bytes) -> tuple[IPv4Address, IPv4Address]:
+    """The two sides of a key."""
+    return IPv4Address(key[4:8]), IPv4Address(key[8:12])
+
+
+def between_pods(key: bytes) -> bool:
+    """Whether both sides are pods of the lab: the flow is live, not made up."""
+    return all(address in POD_POOL for address in addresses(key))
+
+
+def describe(key: bytes) -> str:
+    """A key for people."""
+    protocol, port_a, port_b = struct.unpack("<I8xHH", key)
+    a, b = addresses(key)
+    return f"protocol {protocol} {a}:{port_a} {b}:{port_b}"
+
+
+def _kind(found: Difference, old: int, new: int) -> list[bytes]:
+    if new == old:
+        return found.same_last_seen
+    return found.forward if new > old else found.backward
+
+
+def _read(file: Path) -> dict[bytes, bytes]:
+    data = file.read_bytes()
+    if len(data) % RECORD_SIZE:
+        raise LabError(f"{file} has {len(data)} bytes, which is no multiple of {RECORD_SIZE}.")
+    records = struct.iter_unpack(f"{KEY_SIZE}s{VALUE_SIZE}s", data)
+    return dict(records)
