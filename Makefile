@@ -15,6 +15,9 @@ venv: ## Make .venv only; leave the system's packages alone.
 collection: setup ## Build the collection and install it into .build/collections.
 	@scripts/build-collection
 
+demo: collection ## Resize a conntrack table under live traffic on lab nodes; KEEP=1 leaves them up.
+	@scripts/demo
+
 test: collection ## Run every test that this machine allows, or STAGES="unit kernel".
 	@scripts/test $(STAGES)
 
@@ -24,4 +27,4 @@ lock: ## Renew requirements/*.txt.
 clean: ## Remove what the other targets made in the checkout.
 	@rm -rf .venv .build .ansible
 
-.PHONY: help setup venv collection test lock clean
+.PHONY: help setup venv collection demo test lock clean
