@@ -12,6 +12,7 @@ from typing import TypeAlias
 from tests.lab import cli_conntrack, fleet, inventory, node
 from tests.lab.errors import LabError
 from tests.lab.settings import Settings, from_environment
+from tests.lab.traffic import commands as commands_of_traffic
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -31,6 +32,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_fleet(commands)
     cli_conntrack.add(commands)
+    commands_of_traffic.add(commands)
     return parser
 
 

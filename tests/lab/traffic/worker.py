@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One pod's end of the traffic: echo servers, and the flows that start here.
+
+Runs in the pod with Python 3.8 and the standard library.  A Unix socket takes
+one command per connection: go, report, halt, exit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+import struct
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+TCP_PORT, UDP_PORT = 7000, 7001
+MESSAGE = struct.Struct("!QQ")  # flow, sequence number
+CONNECT_SECONDS = 10
+# A message or datagram without an echo for this long is not just on its way.
+LATE_SECONDS = 3.0
+TCPI_TOTAL_RETRANS = 100  # offset of the u32 in struct tcp_info
+
+
+def retransmitted(sock: Any) -> int:
+    """Segments that this end of a connection has sent again."""
+    info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
+    return int(struct.unpack_from("=I", info, TCPI_TOTAL_RETRANS)[0])
+
+
+class TcpFlow:
+    """A connection that sends one numbered message at a time and checks its echo."""
+
+    def __init__(self, number: int, address: str) -> None:
+        self.number, self.address = number, address
+        self.opened = False
+        self.death = ""
+        self.messages = self.retransmitted = 0
+        self.longest = 0.0
+        self.sent_at = 0.0
+
+    async def run(self, interval: float, halted: asyncio.Event) -> None:
+        try:
+            opening = asyncio.open_connection(self.address, TCP_PORT)
+            reader, writer = await asyncio.wait_for(opening, CONNECT_SECONDS)
+            self.opened = True
+            while not halted.is_set():
+                await self._exchange(reader, writer)
+                await asyncio.sleep(interval)
+        except asyncio.IncompleteReadError:
+            self.death = "closed by the other end"
+        except (OSError, asyncio.TimeoutError, ValueError) as error:  # noqa: UP041 - Python 3.8
+            self.death = str(error) or type(error).__name__
+
+    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        message = MESSAGE.pack(self.number, self.messages)
+        self.sent_at = time.monotonic()
+        writer.write(message)
+        if await reader.readexactly(MESSAGE.size) != message:
+            raise ValueError(f"wrong echo of message {self.messages}")
+        self.longest = max(self.longest, time.monotonic() - self.sent_at)
+        self.sent_at = 0.0
+        self.messages += 1
+        self.retransmitted = retransmitted(writer.get_extra_info("socket"))
+
+    def report(self) -> dict[str, Any]:
+        waiting = time.monotonic() - self.sent_at if self.sent_at else 0.0
+        return {
+            "flow": self.number,
+            "opened": self.opened,
+            "death": self.death,
+            "stalled": not self.death and waiting > LATE_SECONDS,
+            "messages": self.messages,
+            "longest_stall_ms": round(1000 * max(self.longest, waiting)),
+            "retransmitted": self.retransmitted,
+        }
+
+
+class UdpFlow(asyncio.DatagramProtocol):
+    """A stream of numbered datagrams whose echoes are counted."""
+
+    def __init__(self, number: int, address: str) -> None:
+        self.number, self.address = number, address
+        self.sent = self.received = self.errors = 0
+        self.waiting: dict[int, float] = {}
+
+    async def run(self, interval: float, halted: asyncio.Event) -> None:
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.create_datagram_endpoint(
+            lambda: self, remote_addr=(self.address, UDP_PORT)
+        )
+        while not halted.is_set():
+            self.waiting[self.sent] = time.monotonic()
+            transport.sendto(MESSAGE.pack(self.number, self.sent))
+            self.sent += 1
+            await asyncio.sleep(interval)
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        number, sequence = MESSAGE.unpack(data)
+        if number == self.number and self.waiting.pop(sequence, None) is not None:
+            self.received += 1
+
+    def error_received(self, exc: Exception) -> None:
+        self.errors += 1
+
+    def report(self) -> dict[str, Any]:
+        late = time.monotonic() - LATE_SECONDS
+        lost = sum(1 for sent_at in self.waiting.values() if sent_at < late)
+        return {
+            "flow": self.number,
+            "sent": self.sent,
+            "received": self.received,
+            "lost": lost,
+            "waiting": len(self.waiting) - lost,
+        }
+
+
+class UdpEcho(asyncio.DatagramProtocol):
+    """Sends every datagram back."""
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        self.transport.sendto(data, addr)
+
+
+class Worker:
+    """Everything that runs in one pod."""
+
+    def __init__(self, plan: dict[str, Any]) -> None:
+        self.plan = plan
+        self.tcp = [TcpFlow(flow["number"], flow["address"]) for flow in plan["tcp"]]
+        self.udp = [UdpFlow(flow["number"], flow["address"]) for flow in plan["udp"]]
+        self.served: dict[asyncio.StreamWriter, int] = {}
+        self.halted = asyncio.Event()
+        self.done = asyncio.Event()
+        self.tasks: list[Any] = []
+
+    async def run(self, control: Path) -> None:
+        loop = asyncio.get_running_loop()
+        await asyncio.start_server(self._echo, self.plan["bind"], TCP_PORT, backlog=1024)
+        bind = (self.plan["bind"], UDP_PORT)
+        await loop.create_datagram_endpoint(UdpEcho, local_addr=bind)
+        await asyncio.start_unix_server(self._control, str(control))
+        await self.done.wait()
+
+    async def _echo(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            while True:
+                writer.write(await reader.readexactly(MESSAGE.size))
+                self.served[writer] = retransmitted(writer.get_extra_info("socket"))
+
+    async def _control(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        command = (await reader.readline()).decode().strip()
+        if command == "go":
+            self._go()
+        elif command == "halt":
+            self.halted.set()
+        writer.write(json.dumps(self._report()).encode())
+        await writer.drain()
+        writer.close()
+        if command == "exit":
+            self.done.set()
+
+    def _go(self) -> None:
+        interval = self.plan["interval"]
+        flows = [*self.tcp, *self.udp]
+        self.tasks = [asyncio.ensure_future(flow.run(interval, self.halted)) for flow in flows]
+
+    def _report(self) -> dict[str, Any]:
+        return {
+            "tcp": [flow.report() for flow in self.tcp],
+            "udp": [flow.report() for flow in self.udp],
+            "served_retransmitted": sum(self.served.values()),
+        }
+
+
+async def main() -> None:
+    """Read the plan named by the first argument and serve the socket named by the second."""
+    await Worker(json.loads(Path(sys.argv[1]).read_text())).run(Path(sys.argv[2]))
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
