@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TypeAlias
 
-from tests.lab import cli_conntrack, fleet, inventory, node
+from tests.lab import cli_conntrack, demo, fleet, inventory, node
 from tests.lab.errors import LabError
 from tests.lab.settings import Settings, from_environment
 from tests.lab.traffic import commands as commands_of_traffic
@@ -48,6 +48,7 @@ def _add_fleet(commands: Commands) -> None:
     commands.add_parser("down", help="remove every trace").set_defaults(command=_down)
     commands.add_parser("status", help="what exists, as JSON").set_defaults(command=_status)
     commands.add_parser("inventory", help="Ansible inventory").set_defaults(command=_inventory)
+    commands.add_parser("demo", help="the main job").set_defaults(command=_demo)
     execute = commands.add_parser("exec", help="run a command in a node")
     execute.add_argument("node")
     execute.add_argument("argv", nargs="+", metavar="-- COMMAND")
@@ -72,6 +73,10 @@ def _status(settings: Settings, _: argparse.Namespace) -> None:
 
 def _inventory(settings: Settings, _: argparse.Namespace) -> None:
     print(inventory.inventory(settings, node.existing(settings)), end="")
+
+
+def _demo(settings: Settings, _: argparse.Namespace) -> int:
+    return demo.demo(settings)
 
 
 def _exec(settings: Settings, arguments: argparse.Namespace) -> None:

@@ -54,12 +54,12 @@ def inventory(settings: Settings, nodes: list[Node]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def ansible_environment(nodes: int) -> dict[str, str]:
+def ansible_environment() -> dict[str, str]:
     """Environment for ansible-playbook against a lab; keeps what the caller has set."""
     defaults = {
         "ANSIBLE_COLLECTIONS_PATH": str(REPOSITORY / ".build" / "collections"),
         "ANSIBLE_PIPELINING": "true",
-        "ANSIBLE_FORKS": str(max(nodes, 5)),
+        "ANSIBLE_FORKS": "10",
         "ANSIBLE_NOCOLOR": "true",
         "ANSIBLE_RETRY_FILES_ENABLED": "false",
         "ANSIBLE_LOCALHOST_WARNING": "false",

@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tests.lab.errors import LabError
 
@@ -20,6 +21,11 @@ def run(*command: str, stdin: str = "", check: bool = True) -> str:
         reason = (done.stderr or done.stdout).strip()
         raise LabError(f"`{' '.join(command)}` failed with status {done.returncode}: {reason}")
     return done.stdout
+
+
+def run_json(*command: str) -> Any:
+    """Run a command and parse what it prints."""
+    return json.loads(run(*command))
 
 
 def wait_for(condition: Callable[[], T], seconds: float, what: str, pause: float = 0.02) -> T:

@@ -168,7 +168,7 @@ class Worker:
 
     def _go(self) -> None:
         interval = self.plan["interval"]
-        flows = [*self.tcp, *self.udp]
+        flows: list[TcpFlow | UdpFlow] = [*self.tcp, *self.udp]
         self.tasks = [asyncio.ensure_future(flow.run(interval, self.halted)) for flow in flows]
 
     def _report(self) -> dict[str, Any]:
