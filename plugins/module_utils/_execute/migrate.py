@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Takes a pinned map's entries over into a new map and puts that in its place.
+
+The order is fixed, and each step leaves a state from which the next run can finish:
+
+1. the new map is created and filled while no path leads to it: nothing else writes it, so it
+   can be made exactly equal, deletions included, and a kill just frees it;
+2. the old map gets its second pin, if one is wanted, before it loses its first;
+3. rename(2) swaps the pin: there is no instant without a map at the path;
+4. one more pass picks up what reached the old map between the last pass and the swap.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import NamedTuple
+
+from .._errors import UnverifiedError
+from .._kernel import bpffs
+from .._kernel.maps import Map
+from .._kernel.objects import BpfObject
+from .._kernel.readers import Side, count_entries
+from .._uapi.bpf import ARRAY_TYPES, LRU_TYPES
+from .._uapi.maps import MapSpec
+from .copy import copy_entries
+from .passes import Decision, Pass, carry, different, newer_at, prune
+
+
+class Options(NamedTuple):
+    """How to migrate: entries a call, threads of the first copy, bound of delta passes.
+
+    ``timestamp_offset`` is that of an unsigned 64-bit number in the value by which the newer of
+    two entries wins once the new map is in use.
+    """
+
+    batch_size: int
+    threads: int
+    delta_passes: int
+    keep_old_pin: str | None = None
+    timestamp_offset: int | None = None
+
+
+class Migration(NamedTuple):
+    """What a migration did."""
+
+    entries: int
+    passes: list[Pass]
+    duration_ms: int
+
+
+def migrate(path: str, wanted: MapSpec, options: Options) -> Migration:
+    """Replace the map at ``path`` by one with the parameters ``wanted`` and the same entries.
+
+    Raises SyscallError, and UnverifiedError when an LRU map evicted entries during the copy;
+    then the old map is still at ``path`` and the new one is gone.
+    """
+    begin = time.monotonic()
+    with Map.open(path) as old_map, Map.create(wanted) as new_map:
+        old, new = Side(old_map, old_map.info().spec), Side(new_map, wanted)
+        entries = copy_entries(old, new, options.batch_size, options.threads)
+        passes = converge(old, new, entries, options)
+        _require_no_eviction(new, passes[-1])
+        if old_map.frozen():
+            new_map.freeze()
+        swap(old_map, new_map, path, options.keep_old_pin)
+        if not new_map.frozen():
+            passes.append(carry(old, new, _after_swap(options), options.batch_size))
+    return Migration(entries, passes, round((time.monotonic() - begin) * 1000))
+
+
+def converge(old: Side, new: Side, copied: int, options: Options) -> list[Pass]:
+    """Delta passes until one changes nothing, no less than the one before, or at the bound.
+
+    A map that is written all the time never becomes equal; when a pass stops gaining on the
+    writers, more of them would not either. Ends with a prune if entries were deleted meanwhile.
+    """
+    passes: list[Pass] = []
+    held = copied
+    while len(passes) < options.delta_passes:
+        passes.append(carry(old, new, different, options.batch_size))
+        held += passes[-1].inserted
+        if not passes[-1].changed or _gains_nothing(passes):
+            break
+    if held > passes[-1].seen and old.spec.type not in ARRAY_TYPES:
+        passes.append(prune(old, new, options.batch_size))
+    return passes
+
+
+def _gains_nothing(passes: list[Pass]) -> bool:
+    return len(passes) > 1 and passes[-1].changed >= passes[-2].changed
+
+
+def _require_no_eviction(new: Side, last: Pass) -> None:
+    if new.spec.type not in LRU_TYPES:
+        return
+    held = count_entries(new.map, new.spec)
+    if held < last.seen - last.changed:
+        raise UnverifiedError(
+            f"max_entries: {new.spec.max_entries} is too small for an LRU map, which kept only "
+            f"{held} of {last.seen} entries; the old map is still in place."
+        )
+
+
+def _after_swap(options: Options) -> Decision:
+    # Programs still write the old map until they are loaded again, so its value is the fresher
+    # one unless the entries can say so themselves.
+    return different if options.timestamp_offset is None else newer_at(options.timestamp_offset)
+
+
+def swap(old: BpfObject, new: BpfObject, path: str, keep_old_pin: str | None) -> None:
+    """Put ``new`` at ``path``; keep the old map under a second pin first, if one is given."""
+    if keep_old_pin and not bpffs.inspect(keep_old_pin):
+        bpffs.make_directory(os.path.dirname(keep_old_pin))
+        old.pin(keep_old_pin)
+    bpffs.replace(new, path)

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""BPF programs: information, ids, and which maps they use."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+from ctypes import c_char, c_uint8, c_uint32, c_uint64
+from typing import Iterator, NamedTuple
+
+from .._errors import SyscallError
+from .._uapi.bpf import NAME_LENGTH, Cmd
+from .objects import BpfObject, read_info
+
+
+class _RawProgInfo(ctypes.Structure):
+    """The first 80 bytes of struct bpf_prog_info, which kernel 4.15 knows already."""
+
+    _fields_ = [
+        ("type", c_uint32),
+        ("id", c_uint32),
+        ("tag", c_uint8 * 8),
+        ("jited_prog_len", c_uint32),
+        ("xlated_prog_len", c_uint32),
+        ("jited_prog_insns", c_uint64),
+        ("xlated_prog_insns", c_uint64),
+        ("load_time", c_uint64),
+        ("created_by_uid", c_uint32),
+        ("nr_map_ids", c_uint32),
+        ("map_ids", c_uint64),
+        ("name", c_char * NAME_LENGTH),
+    ]
+
+
+class ProgInfo(NamedTuple):
+    """A loaded program; ``load_time`` is in ns of CLOCK_BOOTTIME, ``name`` at most 15 bytes."""
+
+    id: int
+    type: int
+    name: str
+    tag: str
+    load_time: int
+    map_ids: tuple[int, ...]
+
+
+class Program(BpfObject):
+    """An open program."""
+
+    GET_FD = Cmd.PROG_GET_FD_BY_ID
+    NEXT_ID = Cmd.PROG_GET_NEXT_ID
+
+    def info(self) -> ProgInfo:
+        """What the kernel tells about it (4.15). Raises SyscallError."""
+        raw = _RawProgInfo()
+        read_info(self.fd, raw)
+        map_ids: tuple[int, ...] = ()
+        if raw.nr_map_ids:
+            map_ids = self._map_ids(raw.nr_map_ids)
+        return ProgInfo(
+            raw.id,
+            raw.type,
+            raw.name.decode("ascii", "replace"),
+            bytes(raw.tag).hex(),
+            raw.load_time,
+            map_ids,
+        )
+
+    def _map_ids(self, count: int) -> tuple[int, ...]:
+        # The kernel fills the caller's array only when it is told its length in a call of its own.
+        ids = (c_uint32 * count)()
+        raw = _RawProgInfo()
+        raw.nr_map_ids = count
+        raw.map_ids = ctypes.addressof(ids)
+        read_info(self.fd, raw)
+        return tuple(ids[: min(count, raw.nr_map_ids)])
+
+
+def loaded_programs() -> Iterator[ProgInfo]:
+    """All programs in the kernel; those that vanish meanwhile are passed (needs CAP_SYS_ADMIN)."""
+    for program_id in Program.ids():
+        try:
+            with Program.from_id(program_id) as program:
+                yield program.info()
+        except SyscallError as error:
+            if error.errno != errno.ENOENT:
+                raise
+
+
+def map_users() -> dict[int, list[ProgInfo]]:
+    """For each map id the loaded programs that refer to it directly."""
+    users: dict[int, list[ProgInfo]] = {}
+    for program in loaded_programs():
+        for map_id in program.map_ids:
+            users.setdefault(map_id, []).append(program)
+    return users

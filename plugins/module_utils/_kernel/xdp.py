@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""XDP programs of an interface, through pyroute2."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import NamedTuple
+
+from .netlink import route_socket
+
+
+class XdpMode(IntEnum):
+    """XDP_FLAGS_*_MODE of linux/if_link.h."""
+
+    GENERIC = 1 << 1
+    DRIVER = 1 << 2
+    OFFLOAD = 1 << 3
+
+
+class XdpProgram(NamedTuple):
+    """The attached program and the mode as netlink names it (xdp, xdpgeneric, xdpoffload)."""
+
+    prog_id: int
+    mode: str
+
+
+def attached(ifindex: int) -> XdpProgram | None:
+    """The XDP program of an interface, None without one. Raises SyscallError: ENODEV."""
+    with route_socket() as socket:
+        (link,) = socket.get_links(ifindex)
+        xdp = link.get_attr("IFLA_XDP")
+        prog_id = xdp.get_attr("IFLA_XDP_PROG_ID") if xdp else None
+        return XdpProgram(prog_id, xdp.get_attr("IFLA_XDP_ATTACHED")) if prog_id else None
+
+
+def attach(ifindex: int, prog_fd: int, mode: XdpMode) -> None:
+    """Attach or replace a program; ``prog_fd`` -1 detaches. Raises SyscallError."""
+    attributes = [("IFLA_XDP_FD", prog_fd), ("IFLA_XDP_FLAGS", int(mode))]
+    with route_socket() as socket:
+        socket.link("set", index=ifindex, xdp={"attrs": attributes})
+
+
+def detach(ifindex: int, mode: XdpMode) -> None:
+    """Detach the program of that mode, if there is one. Raises SyscallError."""
+    attach(ifindex, -1, mode)
