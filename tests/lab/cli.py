@@ -17,9 +17,9 @@ from tests.lab.traffic import commands as commands_of_traffic
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run one command; errors are one sentence on standard error and status 1."""
-    arguments = _parser().parse_args()
+    arguments = _parser().parse_args(argv)
     try:
         return int(arguments.command(from_environment(), arguments) or 0)
     except LabError as error:

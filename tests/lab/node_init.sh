@@ -37,7 +37,7 @@ ln -s pts/ptmx dev/ptmx
 ln -s /proc/self/fd dev/fd
 mkdir -p run/sshd run/lock run/calico/cgroup
 mount -t cgroup2 cgroup2 run/calico/cgroup
-mkdir -p -m 700 sys/fs/bpf/tc/globals
+mkdir -p sys/fs/bpf/tc/globals
 
 echo "$name" >etc/hostname
 echo "$name" >var/lib/calico/nodename
