@@ -23,13 +23,12 @@ class Result(NamedTuple):
     findings: tuple[Mapping[str, Any], ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """The arguments for exit_json."""
+        """The arguments for exit_json, which takes warnings another way."""
         result = {
             **self.facts,
             "changed": bool(self.actions),
             "actions": list(self.actions),
             "findings": list(self.findings),
-            "warnings": list(self.warnings),
         }
         if self.before is not None or self.after is not None:
             result["diff"] = {"before": self.before or {}, "after": self.after or {}}
@@ -52,6 +51,8 @@ def run_module(
         module.fail_json(**error.as_failure())
     except (OSError, MemoryError) as error:
         module.fail_json(msg=f"{type(error).__name__}: {error}.")
+    for warning in result.warnings:
+        module.warn(warning)
     module.exit_json(**result.as_dict())
 
 

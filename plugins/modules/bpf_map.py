@@ -133,14 +133,17 @@ options:
     type: path
   timestamp_offset:
     description:
-      - Offset in bytes of an unsigned 64-bit time in the value, in the byte order of the machine.
-      - When both maps have an entry, the one with the later time wins. Without this option an
-        entry that exists is never replaced by O(merge_from).
+      - Offset in bytes of an unsigned 64-bit time in the value, in the byte order of the machine
+        and in nanoseconds of CLOCK_MONOTONIC, as C(bpf_ktime_get_ns()) returns it. Whoever changes
+        an entry has to set it.
+      - Passes then look only at entries that were changed since the pass before.
+      - When both maps of O(merge_from) have an entry, the one with the later time wins. Without
+        this option an entry that exists is never replaced.
       - For Calico's conntrack maps this is 8.
     type: int
   batch_size:
     description:
-      - Entries that one system call moves, 1 to 65536.
+      - Entries that one system call moves, 1 to 16384.
       - One call holds a CPU for about 0.4 ms with 1024 entries.
     type: int
     default: 256
@@ -182,18 +185,18 @@ EXAMPLES = r"""
   bpfops.calico.bpf_map:
     path: /sys/fs/bpf/tc/globals/cali_v4_ct3
     max_entries: 1000000
-    keep_old_pin: /sys/fs/bpf/bpfops/cali_v4_ct3
+    keep_old_pin: /sys/fs/bpf/bpfops/old_cali_v4_ct3
     timestamp_offset: 8
 
 - name: Pick up what the programs wrote until they were loaded again
   bpfops.calico.bpf_map:
     path: /sys/fs/bpf/tc/globals/cali_v4_ct3
-    merge_from: /sys/fs/bpf/bpfops/cali_v4_ct3
+    merge_from: /sys/fs/bpf/bpfops/old_cali_v4_ct3
     timestamp_offset: 8
 
 - name: Drop the old map
   bpfops.calico.bpf_map:
-    path: /sys/fs/bpf/bpfops/cali_v4_ct3
+    path: /sys/fs/bpf/bpfops/old_cali_v4_ct3
     state: absent
 """
 

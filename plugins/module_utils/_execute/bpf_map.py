@@ -13,7 +13,7 @@ from .._kernel.readers import Side
 from .._plan.bpf_map import Desired, Plan, Verb
 from .._uapi.maps import MapSpec
 from .migrate import Options, migrate, swap
-from .passes import carry, newer_at
+from .passes import carry, merge_rule
 
 
 def execute(wanted: Desired, plan: Plan, options: Options) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def _merge(wanted: Desired, spec: MapSpec, options: Options) -> dict[str, Any]:
         merged = carry(
             Side(source, source.info().spec),
             Side(target, target.info().spec),
-            newer_at(options.timestamp_offset),
+            merge_rule(options.timestamp_offset),
             options.batch_size,
         )
     return {"merge": {"inserted": merged.inserted, "updated": merged.updated}}

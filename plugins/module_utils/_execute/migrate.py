@@ -24,7 +24,11 @@ from .._kernel.readers import Side, count_entries
 from .._uapi.bpf import ARRAY_TYPES, LRU_TYPES
 from .._uapi.maps import MapSpec
 from .copy import copy_entries
-from .passes import Decision, Pass, carry, different, newer_at, prune
+from .passes import Pass, Replaces, Rule, carry, prune
+
+TIME_MARGIN = 1_000_000_000
+"""ns by which a pass reaches back behind the start of the one before: a program stores the time
+that it read a moment ago."""
 
 
 class Options(NamedTuple):
@@ -55,36 +59,55 @@ def migrate(path: str, wanted: MapSpec, options: Options) -> Migration:
     Raises SyscallError, and UnverifiedError when an LRU map evicted entries during the copy;
     then the old map is still at ``path`` and the new one is gone.
     """
-    begin = time.monotonic()
+    began = time.monotonic_ns()
     with Map.open(path) as old_map, Map.create(wanted) as new_map:
         old, new = Side(old_map, old_map.info().spec), Side(new_map, wanted)
         entries = copy_entries(old, new, options.batch_size, options.threads)
-        passes = converge(old, new, entries, options)
-        _require_no_eviction(new, passes[-1])
+        passes, since = converge(old, new, Progress(entries, began), options)
         if old_map.frozen():
             new_map.freeze()
         swap(old_map, new_map, path, options.keep_old_pin)
         if not new_map.frozen():
-            passes.append(carry(old, new, _after_swap(options), options.batch_size))
-    return Migration(entries, passes, round((time.monotonic() - begin) * 1000))
+            passes.append(carry(old, new, _last_rule(since, options), options.batch_size))
+    return Migration(entries, passes, (time.monotonic_ns() - began) // 1_000_000)
 
 
-def converge(old: Side, new: Side, copied: int, options: Options) -> list[Pass]:
+class Progress(NamedTuple):
+    """What the copy did: entries written, and its start in ns of CLOCK_MONOTONIC."""
+
+    copied: int
+    began: int
+
+
+def converge(old: Side, new: Side, progress: Progress, options: Options) -> tuple[list[Pass], int]:
     """Delta passes until one changes nothing, no less than the one before, or at the bound.
 
     A map that is written all the time never becomes equal; when a pass stops gaining on the
     writers, more of them would not either. Ends with a prune if entries were deleted meanwhile.
+    Returns the passes, and the time since when changes may be missing.
     """
     passes: list[Pass] = []
-    held = copied
+    held, since = progress
     while len(passes) < options.delta_passes:
-        passes.append(carry(old, new, different, options.batch_size))
+        rule = Rule(options.timestamp_offset, max(0, since - TIME_MARGIN))
+        since = time.monotonic_ns()
+        passes.append(carry(old, new, rule, options.batch_size))
         held += passes[-1].inserted
-        if not passes[-1].changed or _gains_nothing(passes):
+        if held < passes[-1].seen:  # entries came in whose time is older than they are
+            since = 0
+        elif not passes[-1].changed or _gains_nothing(passes):
             break
+    _require_no_eviction(new, passes[-1])
     if held > passes[-1].seen and old.spec.type not in ARRAY_TYPES:
         passes.append(prune(old, new, options.batch_size))
-    return passes
+    return passes, since
+
+
+def _last_rule(since: int, options: Options) -> Rule:
+    # Programs still write the old map until they are loaded again, so its value is the fresher
+    # one, unless the entries can say so themselves.
+    replaces = Replaces.DIFFERENT if options.timestamp_offset is None else Replaces.NEWER
+    return Rule(options.timestamp_offset, max(0, since - TIME_MARGIN), replaces)
 
 
 def _gains_nothing(passes: list[Pass]) -> bool:
@@ -102,15 +125,9 @@ def _require_no_eviction(new: Side, last: Pass) -> None:
         )
 
 
-def _after_swap(options: Options) -> Decision:
-    # Programs still write the old map until they are loaded again, so its value is the fresher
-    # one unless the entries can say so themselves.
-    return different if options.timestamp_offset is None else newer_at(options.timestamp_offset)
-
-
 def swap(old: BpfObject, new: BpfObject, path: str, keep_old_pin: str | None) -> None:
     """Put ``new`` at ``path``; keep the old map under a second pin first, if one is given."""
-    if keep_old_pin and not bpffs.inspect(keep_old_pin):
+    if keep_old_pin and not bpffs.kind_at(keep_old_pin):
         bpffs.make_directory(os.path.dirname(keep_old_pin))
         old.pin(keep_old_pin)
     bpffs.replace(new, path)

@@ -7,7 +7,8 @@ They compare in place; memory is one chunk, however large the maps.
 from __future__ import annotations
 
 import struct
-from typing import Callable, List, NamedTuple
+from enum import Enum
+from typing import NamedTuple, Sequence
 
 from .._kernel.chunks import Chunk
 from .._kernel.maps import value_slot
@@ -30,61 +31,78 @@ class Pass(NamedTuple):
         return self.inserted + self.updated + self.deleted
 
 
-Decision = Callable[[Chunk, Lookup], List[int]]
-"""Which entries of a chunk have to take the place of those that a look-up has found."""
+class Replaces(Enum):
+    """When the value of the source takes the place of the one in the target."""
+
+    DIFFERENT = "whenever they differ: nothing else writes the target"
+    NEWER = "when its time is later: both are in use"
+    NEVER = "the target keeps what it has"
 
 
-def different(chunk: Chunk, found: Lookup) -> list[int]:
-    """Every difference counts: for a target that nothing else writes."""
-    return found.differing(chunk)
+class Rule(NamedTuple):
+    """Which entries a pass carries over; those that the target misses always.
+
+    A time is an unsigned 64-bit number in host byte order at ``timestamp_offset`` of the value,
+    in ns of CLOCK_MONOTONIC. With ``since`` only entries whose time is not before it are looked
+    at. ``dry_run`` only counts.
+    """
+
+    timestamp_offset: int | None = None
+    since: int = 0
+    replaces: Replaces = Replaces.DIFFERENT
+    dry_run: bool = False
 
 
-def nothing(chunk: Chunk, found: Lookup) -> list[int]:
-    """What is in the target stays."""
-    return []
+def merge_rule(timestamp_offset: int | None, dry_run: bool = False) -> Rule:
+    """The rule for a target that is in use: it keeps its entries, or the later time wins."""
+    replaces = Replaces.NEVER if timestamp_offset is None else Replaces.NEWER
+    return Rule(timestamp_offset, replaces=replaces, dry_run=dry_run)
 
 
-def newer_at(offset: int | None) -> Decision:
-    """The greater host-order unsigned 64-bit number at ``offset`` wins; without it, the target."""
-    if offset is None:
-        return nothing
-    stamp = struct.Struct(f"={offset}xQ")
-
-    def newer(chunk: Chunk, found: Lookup) -> list[int]:
-        ours, theirs, slot = chunk.value_view, found.values, chunk.slot
-        return [
-            index
-            for index in found.differing(chunk)
-            if stamp.unpack_from(ours, index * slot) > stamp.unpack_from(theirs, index * slot)
-        ]
-
-    return newer
-
-
-def carry(
-    source: Side,
-    target: Side,
-    replaces: Decision,
-    batch_size: int = DEFAULT_BATCH,
-    dry_run: bool = False,
-) -> Pass:
-    """Insert what ``target`` misses and replace what ``replaces`` says; with counts of both.
+def carry(source: Side, target: Side, rule: Rule, batch_size: int = DEFAULT_BATCH) -> Pass:
+    """Bring ``target`` up to ``source`` by ``rule``; with exact counts.
 
     An entry that something else inserts or deletes between look-up and write is left to it.
-    ``dry_run`` only counts. Raises SyscallError, with E2BIG when ``target`` is full.
+    Raises SyscallError, with E2BIG when ``target`` is full.
     """
     reader = open_reader(source.map, source.spec, batch_size)
     lookup, writer = Lookup(target.map, value_slot(target.spec)), EntryWriter(target.map)
     seen = inserted = updated = 0
     for chunk in chunks(reader, target.spec):
         seen += chunk.count
-        missing = lookup.missing(chunk)
-        there = set(replaces(chunk, lookup)).difference(missing)
-        for index in missing:
-            inserted += dry_run or writer.put(chunk, index, UpdateFlag.NOEXIST)
-        for index in there:
-            updated += dry_run or writer.put(chunk, index, UpdateFlag.EXIST)
+        places = _candidates(chunk, rule)
+        missing = lookup.missing(chunk, places)
+        for place in missing:
+            inserted += rule.dry_run or writer.put(chunk, place, UpdateFlag.NOEXIST)
+        for place in _replacing(chunk, lookup, places, rule).difference(missing):
+            updated += rule.dry_run or writer.put(chunk, place, UpdateFlag.EXIST)
     return Pass(seen, inserted, updated)
+
+
+def _candidates(chunk: Chunk, rule: Rule) -> Sequence[int]:
+    if not rule.since or rule.timestamp_offset is None:
+        return range(chunk.count)
+    times = _times(chunk.value_view, chunk, rule.timestamp_offset)
+    return [place for place, time in enumerate(times) if time >= rule.since]
+
+
+def _times(values: memoryview, chunk: Chunk, offset: int) -> Sequence[int]:
+    end, slot = chunk.count * chunk.slot, chunk.slot
+    if offset % 8 == slot % 8 == 0:
+        return values[:end].cast("Q")[offset // 8 :: slot // 8].tolist()
+    stamp = struct.Struct("=Q")
+    return [stamp.unpack_from(values, place + offset)[0] for place in range(0, end, slot)]
+
+
+def _replacing(chunk: Chunk, lookup: Lookup, places: Sequence[int], rule: Rule) -> set[int]:
+    if rule.replaces is Replaces.NEVER or not places:
+        return set()
+    different = lookup.differing(chunk, places)
+    if rule.replaces is Replaces.DIFFERENT or rule.timestamp_offset is None or not different:
+        return set(different)
+    ours = _times(chunk.value_view, chunk, rule.timestamp_offset)
+    theirs = _times(lookup.values, chunk, rule.timestamp_offset)
+    return {place for place in different if ours[place] > theirs[place]}
 
 
 def prune(source: Side, target: Side, batch_size: int = DEFAULT_BATCH) -> Pass:
@@ -99,6 +117,6 @@ def prune(source: Side, target: Side, batch_size: int = DEFAULT_BATCH) -> Pass:
     for chunk in chunks(reader, source.spec):
         seen += chunk.count
         size = chunk.key_size
-        for index in lookup.missing(chunk):
+        for index in lookup.missing(chunk, range(chunk.count)):
             doomed.append(bytes(chunk.key_view[index * size : (index + 1) * size]))
     return Pass(seen, deleted=sum(target.map.delete(key) for key in doomed))

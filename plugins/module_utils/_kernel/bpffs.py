@@ -7,12 +7,11 @@ import ctypes
 import os
 import stat
 from pathlib import Path
-from typing import Iterator, NamedTuple
+from typing import Iterator
 
 from .._errors import RefusedError, SyscallError
 from .._uapi.bpf import BPFFS_MAGIC
 from . import proc
-from .maps import Map
 from .objects import BpfObject, open_pin
 
 OWN_PREFIX = "bpfops_"
@@ -23,14 +22,6 @@ PIN_DIRECTORY_MODE = 0o700
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.statfs.argtypes = (ctypes.c_char_p, ctypes.c_void_p)
 _STATFS_BYTES = 256  # struct statfs has 120 bytes on 64-bit machines
-
-
-class Pin(NamedTuple):
-    """A pinned object: its path, its kind, and its id where it is a map."""
-
-    path: str
-    kind: str
-    map_id: int | None = None
 
 
 def filesystem_magic(path: str) -> int:
@@ -59,29 +50,31 @@ def any_mounted() -> bool:
     return any(line.split()[2] == "bpf" for line in lines)
 
 
-def inspect(path: str) -> Pin | None:
-    """What is at ``path``: kind map, program, link, directory or other; None when nothing is.
+def kind_at(path: str) -> str | None:
+    """What is at ``path``: map, program, link, directory or other; None when nothing is.
 
-    Raises SyscallError when it cannot be opened.
+    Raises SyscallError when a pin cannot be opened.
     """
     try:
         mode = os.lstat(path).st_mode
     except FileNotFoundError:
         return None
     if stat.S_ISDIR(mode):
-        return Pin(path, "directory")
+        return "directory"
     if not stat.S_ISREG(mode) or filesystem_magic(path) != BPFFS_MAGIC:
-        return Pin(path, "other")
+        return "other"
     with BpfObject(open_pin(path)) as opened:
-        kind = proc.object_kind(opened.fd) or "other"
-        return Pin(path, kind, Map(os.dup(opened.fd)).info().id if kind == "map" else None)
+        return proc.object_kind(opened.fd) or "other"
 
 
 def walk(top: str) -> Iterator[str]:
-    """Paths of all pins below ``top`` in order; directories that vanish meanwhile are passed."""
+    """Paths of all pins below ``top`` in order; directories that vanish meanwhile are passed.
+
+    Names with a dot are the kernel's own preloaded iterators, which nobody else can create.
+    """
     for directory, children, names in os.walk(top):
         children.sort()
-        for name in sorted(names):
+        for name in sorted(name for name in names if "." not in name):
             yield str(Path(directory, name))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+from typing import Sequence
 
 from .._uapi.bpf import Cmd, UpdateFlag
 from .attr import ATTR_SIZE, Attr
@@ -89,26 +90,26 @@ class Lookup:
         first = ctypes.addressof(self._attrs)
         self._addresses = [first + index * ATTR_SIZE for index in range(chunk.capacity)]
 
-    def missing(self, chunk: Chunk) -> list[int]:
-        """Look all entries up; the places of those that are not there. Raises SyscallError."""
+    def missing(self, chunk: Chunk, places: Sequence[int]) -> list[int]:
+        """Look the entries at ``places`` up; those that are not there. Raises SyscallError."""
         if self._keys_at != chunk.key_address:
             self._prepare(chunk)
-        command = Cmd.MAP_LOOKUP_ELEM
-        answers = [raw_bpf(command, address) for address in self._addresses[: chunk.count]]
-        absent = [index for index, answer in enumerate(answers) if answer]
-        for index in absent:
+        addresses, command = self._addresses, Cmd.MAP_LOOKUP_ELEM
+        answers = [raw_bpf(command, addresses[place]) for place in places]
+        failed = [index for index, answer in enumerate(answers) if answer]
+        for index in failed:
             if -answers[index] != errno.ENOENT:
                 raise command_error(command, -answers[index])
-        return absent
+        return [places[index] for index in failed]
 
-    def differing(self, chunk: Chunk) -> list[int]:
-        """Places whose value differs from the one that ``missing`` has just found."""
+    def differing(self, chunk: Chunk, places: Sequence[int]) -> list[int]:
+        """Those of ``places`` whose value is not the one that ``missing`` has just found."""
         slot, end = self._slot, chunk.count * self._slot
         ours, theirs = bytes(chunk.value_view[:end]), bytes(self.values[:end])
         if ours == theirs:
             return []
         return [
-            place // slot
-            for place in range(0, end, slot)
-            if ours[place : place + slot] != theirs[place : place + slot]
+            place
+            for place in places
+            if ours[place * slot : (place + 1) * slot] != theirs[place * slot : (place + 1) * slot]
         ]

@@ -6,7 +6,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import Any
 
-from .._execute.passes import carry, newer_at
+from .._execute.passes import carry, merge_rule
 from .._kernel import bpffs, proc
 from .._kernel.maps import Map
 from .._kernel.readers import Side, chunks, count_entries, open_reader
@@ -39,11 +39,11 @@ def pin_state(path: str) -> PinState:
     """What is at ``path``, with its parameters where it is a map. Raises SyscallError."""
     if not bpffs.on_bpffs(path):
         return PinState(False)
-    pin = bpffs.inspect(path)
-    if pin is None or pin.kind != "map":
-        return PinState(True, pin.kind if pin else None)
+    kind = bpffs.kind_at(path)
+    if kind != "map":
+        return PinState(True, kind)
     with Map.open(path, read_only=True) as opened:
-        return PinState(True, "map", opened.info())
+        return PinState(True, kind, opened.info())
 
 
 def _entries_to_hold(
@@ -87,7 +87,7 @@ def _pending(wanted: Desired, info: MapInfo | None, source: PinState | None) -> 
         if info is None:
             return Pending(inserted=count_entries(*origin))
         target = _side(stack, wanted.path, info.spec)
-        found = carry(origin, target, newer_at(wanted.timestamp_offset), dry_run=True)
+        found = carry(origin, target, merge_rule(wanted.timestamp_offset, dry_run=True))
         return Pending(found.inserted, found.updated)
 
 
@@ -97,15 +97,19 @@ def _side(stack: ExitStack, path: str, spec: MapSpec) -> Side:
 
 def map_facts(path: str) -> dict[str, Any] | None:
     """What results say of the map at ``path``; None when there is none."""
-    state = pin_state(path)
-    if state.info is None:
+    if pin_state(path).info is None:
         return None
     with Map.open(path, read_only=True) as opened:
-        return {
-            "path": path,
-            "id": state.info.id,
-            "name": state.info.spec.name,
-            **spec_facts(state.info.spec),
-            "memory_bytes": opened.memory(),
-            "frozen": opened.frozen(),
-        }
+        return open_facts(path, opened, opened.info())
+
+
+def open_facts(path: str, opened: Map, info: MapInfo) -> dict[str, Any]:
+    """What results say of an open map."""
+    return {
+        "path": path,
+        "id": info.id,
+        "name": info.spec.name,
+        **spec_facts(info.spec),
+        "memory_bytes": opened.memory(),
+        "frozen": opened.frozen(),
+    }

@@ -171,7 +171,7 @@ def _check_sizes(wanted: Desired) -> None:
 
 def migration_options(params: Mapping[str, Any]) -> dict[str, Any]:
     """How to migrate, by the names of the executor's options. Raises BadInputError."""
-    for parameter, high in (("batch_size", 65536), ("threads", 64), ("delta_passes", 100)):
+    for parameter, high in (("batch_size", 16384), ("threads", 64), ("delta_passes", 100)):
         inputs.in_range(parameter, params[parameter], 1, high)
     names = ("batch_size", "threads", "delta_passes", "keep_old_pin", "timestamp_offset")
     return {name: params[name] for name in names}

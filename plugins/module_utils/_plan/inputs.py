@@ -32,6 +32,12 @@ def pin_path(parameter: str, path: str) -> None:
             raise BadInputError(parameter, path, f"has a name longer than {MAX_COMPONENT} bytes")
 
 
+def directory_path(parameter: str, path: str) -> None:
+    """Raise BadInputError unless ``path`` is absolute."""
+    if not path.startswith("/"):
+        raise BadInputError(parameter, path, "is relative, but has to be an absolute path")
+
+
 def map_name(parameter: str, name: str) -> None:
     """Raise BadInputError unless the kernel takes ``name`` for a map."""
     if not re.fullmatch(r"[A-Za-z0-9_.]{1,15}", name):
