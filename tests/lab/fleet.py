@@ -8,6 +8,7 @@ import fcntl
 import json
 import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -85,16 +86,17 @@ def _create(settings: Settings, shape: Shape, lock: IO[str]) -> list[Node]:
     nodes = [Node(settings, index) for index in range(1, shape.nodes + 1)]
     _make_keys(settings, nodes)
     network.create_switch(settings)
+    processes = {}
     for node in nodes:
         network.create_node(settings, node.index)
-        node.spawn(shape.rootfs.resolve(), lock)
-    each(nodes, lambda node: _furnish(node, shape))
+        processes[node] = node.spawn(shape.rootfs.resolve(), lock)
+    each(nodes, lambda node: _furnish(node, shape, processes[node]))
     inventory.write(settings, nodes)
     return nodes
 
 
-def _furnish(node: Node, shape: Shape) -> None:
-    node.wait_until_up()
+def _furnish(node: Node, shape: Shape, process: subprocess.Popen[bytes]) -> None:
+    node.wait_until_up(process)
     pods.create(node, shape.pods, shape.nodes)
     deploy.agent(node, shape.conntrack_size, bundle_libbpf=shape.rootfs != Path("/"))
     if shape.agent:

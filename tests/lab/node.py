@@ -69,7 +69,7 @@ class Node:
         """The node's root directory as the host reaches it."""
         return Path(f"/proc/{self._running()}/root")
 
-    def spawn(self, lower: Path, lock: IO[str]) -> None:
+    def spawn(self, lower: Path, lock: IO[str]) -> subprocess.Popen[bytes]:
         """Start the node's first process in the background."""
         top = self.settings.state / self.name
         top.mkdir(parents=True, exist_ok=True)
@@ -78,7 +78,7 @@ class Node:
         unshare = ["unshare", "-m", "-u", "-i", "-p", "-C", "--fork", "--kill-child"]
         init = ["sh", str(INIT), self.name, str(top), str(lower), str(self.settings.state / "keys")]
         with self.log.open("w") as log:
-            subprocess.Popen(
+            return subprocess.Popen(
                 ["sh", "-c", SPAWN, "sh", str(self.cgroup), "nsenter", netns, *unshare, *init],
                 stdin=lock,
                 stdout=log,
@@ -86,12 +86,16 @@ class Node:
                 start_new_session=True,
             )
 
-    def wait_until_up(self, seconds: float = 30) -> None:
-        """Wait until sshd greets; LabError with the node's log otherwise."""
-        try:
-            wait_for(self._greets, seconds, f"{self.name} to come up")
-        except LabError as error:
-            raise LabError(f"{error} Its log says: {self.log.read_text().strip()}") from error
+    def wait_until_up(self, process: subprocess.Popen[bytes], seconds: float = 30) -> None:
+        """Wait until sshd greets; LabError with the node's log when it ends or takes too long."""
+        wait_for(
+            lambda: process.poll() is not None or self._greets(),
+            seconds,
+            f"{self.name} to come up (its log is {self.log})",
+        )
+        if process.poll() is not None:
+            reason = " / ".join(self.log.read_text().split("\n")).strip(" /")
+            raise LabError(f"{self.name} ended before it came up: {reason}")
 
     def command(self, *argv: str) -> list[str]:
         """The command line that runs ``argv`` in all namespaces of the node."""
