@@ -3,20 +3,21 @@
 
 Usage: ``roles.py ROLES_DIRECTORY``. Every default must be a documented option with the same
 default, and every documented default must be in the defaults. Options without a default
-(required ones, or those that stay undefined) belong to the argument_specs alone. Every role also
-needs a README.md.
+(required ones, or those that stay undefined) belong to the argument_specs alone. Names start with
+the role's or with ``calico_``, and every role has a README.md.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 Mapping = dict[str, Any]
+SHARED_PREFIX = "calico_"
 
 
 def load(file: Path) -> Mapping:
@@ -48,13 +49,21 @@ def disagreements(defaults: Mapping, specs: Mapping) -> Iterator[str]:
             )
 
 
+def misnamed(names: Iterable[str], role: str) -> Iterator[str]:
+    for name in sorted(names):
+        if not name.startswith((f"{role}_", SHARED_PREFIX)):
+            yield f"{name} starts neither with {role}_ nor with {SHARED_PREFIX}"
+
+
 def findings(role: Path) -> Iterator[str]:
     specs = load(role / "meta/argument_specs.yml")
     if not specs:
         yield "meta/argument_specs.yml is missing"
     if not (role / "README.md").exists():
         yield "README.md is missing"
-    yield from disagreements(load(role / "defaults/main.yml"), documented(specs))
+    defaults = load(role / "defaults/main.yml")
+    yield from misnamed(defaults, role.name.lstrip("_"))
+    yield from disagreements(defaults, documented(specs))
 
 
 def main(directory: str) -> int:
