@@ -17,9 +17,10 @@ from tests.lab.errors import LabError
 from tests.lab.settings import REPOSITORY
 from tests.lab.shell import wait_for
 
-NAME = "labtest"
+NAME = os.environ.get("BPFOPS_LAB_NAME", "labtest")
+SUBNET = os.environ.get("BPFOPS_LAB_SUBNET", "10.80.0.0/24")
 COMMAND = (sys.executable, "-m", "tests.lab")
-ENVIRONMENT = {**os.environ, "BPFOPS_LAB_NAME": NAME, "BPFOPS_LAB_SUBNET": "10.80.0.0/24"}
+ENVIRONMENT = {**os.environ, "BPFOPS_LAB_NAME": NAME, "BPFOPS_LAB_SUBNET": SUBNET}
 PIN = "/sys/fs/bpf/tc/globals/cali_v4_ct3"
 
 

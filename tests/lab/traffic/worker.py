@@ -25,10 +25,19 @@ LATE_SECONDS = 3.0
 TCPI_TOTAL_RETRANS = 100  # offset of the u32 in struct tcp_info
 
 
-def retransmitted(sock: Any) -> int:
-    """Segments that this end of a connection has sent again."""
-    info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
-    return int(struct.unpack_from("=I", info, TCPI_TOTAL_RETRANS)[0])
+class Resent:
+    """Segments that this end of a connection has sent again, also after it has closed."""
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self._socket = writer.get_extra_info("socket")
+        self._last = 0
+
+    def count(self) -> int:
+        """The kernel's figure now, or the last one while the socket was open."""
+        with contextlib.suppress(OSError):
+            info = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
+            self._last = struct.unpack_from("=I", info, TCPI_TOTAL_RETRANS)[0]
+        return self._last
 
 
 class TcpFlow:
@@ -36,9 +45,9 @@ class TcpFlow:
 
     def __init__(self, number: int, address: str) -> None:
         self.number, self.address = number, address
-        self.opened = False
         self.death = ""
-        self.messages = self.retransmitted = 0
+        self.messages = 0
+        self.resent: Resent | None = None
         self.longest = 0.0
         self.sent_at = 0.0
 
@@ -46,7 +55,7 @@ class TcpFlow:
         try:
             opening = asyncio.open_connection(self.address, TCP_PORT)
             reader, writer = await asyncio.wait_for(opening, CONNECT_SECONDS)
-            self.opened = True
+            self.resent = Resent(writer)
             while not halted.is_set():
                 await self._exchange(reader, writer)
                 await asyncio.sleep(interval)
@@ -64,18 +73,17 @@ class TcpFlow:
         self.longest = max(self.longest, time.monotonic() - self.sent_at)
         self.sent_at = 0.0
         self.messages += 1
-        self.retransmitted = retransmitted(writer.get_extra_info("socket"))
 
     def report(self) -> dict[str, Any]:
         waiting = time.monotonic() - self.sent_at if self.sent_at else 0.0
         return {
             "flow": self.number,
-            "opened": self.opened,
+            "opened": self.resent is not None,
             "death": self.death,
             "stalled": not self.death and waiting > LATE_SECONDS,
             "messages": self.messages,
             "longest_stall_ms": round(1000 * max(self.longest, waiting)),
-            "retransmitted": self.retransmitted,
+            "retransmitted": self.resent.count() if self.resent else 0,
         }
 
 
@@ -135,7 +143,7 @@ class Worker:
         self.plan = plan
         self.tcp = [TcpFlow(flow["number"], flow["address"]) for flow in plan["tcp"]]
         self.udp = [UdpFlow(flow["number"], flow["address"]) for flow in plan["udp"]]
-        self.served: dict[asyncio.StreamWriter, int] = {}
+        self.served: list[Resent] = []
         self.halted = asyncio.Event()
         self.done = asyncio.Event()
         self.tasks: list[Any] = []
@@ -149,10 +157,10 @@ class Worker:
         await self.done.wait()
 
     async def _echo(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.served.append(Resent(writer))
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             while True:
                 writer.write(await reader.readexactly(MESSAGE.size))
-                self.served[writer] = retransmitted(writer.get_extra_info("socket"))
 
     async def _control(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         command = (await reader.readline()).decode().strip()
@@ -175,7 +183,7 @@ class Worker:
         return {
             "tcp": [flow.report() for flow in self.tcp],
             "udp": [flow.report() for flow in self.udp],
-            "served_retransmitted": sum(self.served.values()),
+            "served_retransmitted": sum(resent.count() for resent in self.served),
         }
 
 
