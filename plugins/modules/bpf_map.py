@@ -89,14 +89,13 @@ options:
     description:
       - Flags of the map, by their names in C(linux/bpf.h).
       - An empty list means no flags; left out means those of the pinned map, or none for a new one.
+      - A map that is bound to a NUMA node moves to node 0 when it is replaced, as the kernel does
+        not tell its node.
     type: list
     elements: str
     choices:
       - BPF_F_NO_PREALLOC
       - BPF_F_NO_COMMON_LRU
-      - BPF_F_NUMA_NODE
-      - BPF_F_RDONLY
-      - BPF_F_WRONLY
       - BPF_F_ZERO_SEED
       - BPF_F_RDONLY_PROG
       - BPF_F_WRONLY_PROG
@@ -302,7 +301,7 @@ from ..module_utils._plan.bpf_map import (
     unfinished,
 )
 from ..module_utils._runner import Result, Steps, converge, run_module
-from ..module_utils._uapi.maps import MAP_FLAGS, MAP_TYPES
+from ..module_utils._uapi.maps import DECLARABLE_FLAGS, MAP_TYPES
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "path": {"type": "path", "required": True},
@@ -311,7 +310,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "key_size": {"type": "int"},
     "value_size": {"type": "int"},
     "max_entries": {"type": "int"},
-    "flags": {"type": "list", "elements": "str", "choices": list(MAP_FLAGS)},
+    "flags": {"type": "list", "elements": "str", "choices": list(DECLARABLE_FLAGS)},
     "name": {"type": "str"},
     "on_mismatch": {
         "type": "str",

@@ -102,6 +102,53 @@ class QueryAttr(ctypes.Structure):
     ]
 
 
+class ProgLoadAttr(ctypes.Structure):
+    """PROG_LOAD up to attach_prog_fd (5.5)."""
+
+    _fields_ = [
+        ("prog_type", c_uint32),
+        ("insn_cnt", c_uint32),
+        ("insns", c_uint64),
+        ("license", c_uint64),
+        ("log_level", c_uint32),
+        ("log_size", c_uint32),
+        ("log_buf", c_uint64),
+        ("kern_version", c_uint32),
+        ("prog_flags", c_uint32),
+        ("prog_name", c_char * NAME_LENGTH),
+        ("prog_ifindex", c_uint32),
+        ("expected_attach_type", c_uint32),
+        ("prog_btf_fd", c_uint32),
+        ("func_info_rec_size", c_uint32),
+        ("func_info", c_uint64),
+        ("func_info_cnt", c_uint32),
+        ("line_info_rec_size", c_uint32),
+        ("line_info", c_uint64),
+        ("line_info_cnt", c_uint32),
+        ("attach_btf_id", c_uint32),
+        ("attach_prog_fd", c_uint32),
+    ]
+
+
+class LinkCreateAttr(ctypes.Structure):
+    """LINK_CREATE; the fields from iter_info on are for iterators (5.9)."""
+
+    _fields_ = [
+        ("prog_fd", c_uint32),
+        ("target_fd", c_uint32),
+        ("attach_type", c_uint32),
+        ("flags", c_uint32),
+        ("iter_info", c_uint64),
+        ("iter_info_len", c_uint32),
+    ]
+
+
+class IterCreateAttr(ctypes.Structure):
+    """ITER_CREATE."""
+
+    _fields_ = [("link_fd", c_uint32), ("flags", c_uint32)]
+
+
 class Attr(ctypes.Union):
     """union bpf_attr, always ATTR_SIZE bytes and zero at first."""
 
@@ -113,5 +160,8 @@ class Attr(ctypes.Union):
         ("ids", IdAttr),
         ("info", InfoAttr),
         ("query", QueryAttr),
+        ("prog_load", ProgLoadAttr),
+        ("link_create", LinkCreateAttr),
+        ("iter_create", IterCreateAttr),
         ("raw", c_uint8 * ATTR_SIZE),
     ]

@@ -10,7 +10,7 @@ from ctypes import c_char, c_uint32, c_uint64
 from typing import Iterator
 
 from .._errors import SyscallError, UnsupportedError
-from .._uapi.bpf import NAME_LENGTH, OBJ_GET_RDONLY, Cmd, MapFlag, UpdateFlag
+from .._uapi.bpf import NAME_LENGTH, OBJ_GET_RDONLY, Cmd, UpdateFlag
 from .._uapi.maps import MapInfo, MapSpec, describe, slot_size
 from . import proc
 from .attr import Attr
@@ -55,15 +55,11 @@ class Map(BpfObject):
         RLIMIT_MEMLOCK once on EPERM, for kernels before 5.11.
         """
         try:
-            created = cls(_create(spec))
+            return cls(_create(spec))
         except SyscallError as error:
             if error.errno != errno.EPERM or not proc.lift_memlock_limit():
                 raise
-            created = cls(_create(spec))
-        if not spec.flags & (MapFlag.RDONLY | MapFlag.WRONLY):
-            return created
-        with created:  # these two flags restrict the descriptor of the creator alone
-            return cls.from_id(created.info().id)
+        return cls(_create(spec))
 
     @classmethod
     def open(cls, path: str, read_only: bool = False) -> Map:

@@ -10,7 +10,12 @@ from typing import Iterator, NamedTuple
 
 from .._errors import SyscallError
 from .._uapi.bpf import NAME_LENGTH, Cmd
+from .attr import Attr
 from .objects import BpfObject, read_info
+from .syscall import bpf
+
+_LOG_BYTES = 1 << 20
+_LOG_LINES = 3
 
 
 class _RawProgInfo(ctypes.Structure):
@@ -43,11 +48,36 @@ class ProgInfo(NamedTuple):
     map_ids: tuple[int, ...]
 
 
+class ProgSpec(NamedTuple):
+    """A program to load: ``code`` in instructions of 8 bytes, under the GPL, name at most 15 bytes.
+
+    ``attach_btf_id`` (5.5) is the type id of the kernel function that it attaches to.
+    """
+
+    type: int
+    code: bytes
+    name: str = ""
+    expected_attach_type: int = 0
+    attach_btf_id: int = 0
+
+
 class Program(BpfObject):
     """An open program."""
 
     GET_FD = Cmd.PROG_GET_FD_BY_ID
     NEXT_ID = Cmd.PROG_GET_NEXT_ID
+
+    @classmethod
+    def load(cls, spec: ProgSpec) -> Program:
+        """Load a program. Raises SyscallError with the end of the verifier's log when refused."""
+        try:
+            return cls(_load(spec, None))
+        except SyscallError as error:
+            log = ctypes.create_string_buffer(_LOG_BYTES)
+            try:
+                return cls(_load(spec, log))
+            except SyscallError:
+                raise _refusal(error, log.value) from error
 
     def info(self) -> ProgInfo:
         """What the kernel tells about it (4.15). Raises SyscallError."""
@@ -73,6 +103,31 @@ class Program(BpfObject):
         raw.map_ids = ctypes.addressof(ids)
         read_info(self.fd, raw)
         return tuple(ids[: min(count, raw.nr_map_ids)])
+
+
+def _load(spec: ProgSpec, log: ctypes.Array[c_char] | None) -> int:
+    attr = Attr()
+    code = ctypes.create_string_buffer(spec.code, len(spec.code))
+    licence = ctypes.create_string_buffer(b"GPL")
+    fields = attr.prog_load
+    fields.prog_type = spec.type
+    fields.insns, fields.insn_cnt = ctypes.addressof(code), len(spec.code) // 8
+    fields.license = ctypes.addressof(licence)
+    fields.prog_name = spec.name.encode("ascii")[: NAME_LENGTH - 1]
+    fields.expected_attach_type = spec.expected_attach_type
+    fields.attach_btf_id = spec.attach_btf_id
+    if log is not None:
+        fields.log_buf, fields.log_size, fields.log_level = ctypes.addressof(log), len(log), 1
+    return bpf(Cmd.PROG_LOAD, attr, spec.name)
+
+
+def _refusal(error: SyscallError, log: bytes) -> SyscallError:
+    lines = [line for line in log.decode("ascii", "replace").splitlines() if line.strip()]
+    told = [line for line in lines if not line.startswith("processed ")][-_LOG_LINES:]
+    if not told:
+        return error
+    meaning = f"the verifier says: {' | '.join(told)}"
+    return SyscallError(error.call, error.errno, meaning, error.subject)
 
 
 def loaded_programs() -> Iterator[ProgInfo]:

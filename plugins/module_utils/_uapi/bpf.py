@@ -39,6 +39,7 @@ class Cmd(IntEnum):
     LINK_UPDATE = 29  # 5.7
     LINK_GET_FD_BY_ID = 30  # 5.8
     LINK_GET_NEXT_ID = 31  # 5.8
+    ITER_CREATE = 33  # 5.8
     LINK_DETACH = 34  # 5.9
 
 
@@ -139,6 +140,7 @@ class AttachType(IntEnum):
     CGROUP_UDP6_SENDMSG = 15  # 4.18
     CGROUP_UDP4_RECVMSG = 19  # 5.2
     CGROUP_UDP6_RECVMSG = 20  # 5.2
+    TRACE_ITER = 28  # 5.8
     XDP = 37  # 5.9
     TCX_INGRESS = 46  # 6.6
     TCX_EGRESS = 47  # 6.6

@@ -13,6 +13,14 @@ MAP_TYPES = {kind.name.lower(): kind for kind in MapType}
 MAP_FLAGS = {f"BPF_F_{flag.name}": flag for flag in MapFlag}
 """Map creation flags by their name in linux/bpf.h."""
 
+DECLARABLE_FLAGS = {
+    name: flag
+    for name, flag in MAP_FLAGS.items()
+    if flag not in (MapFlag.NUMA_NODE, MapFlag.RDONLY, MapFlag.WRONLY)
+}
+"""Flags that describe a map wherever it is: BPF_F_RDONLY and BPF_F_WRONLY restrict only the
+descriptor of the creator, and BPF_F_NUMA_NODE needs a number that the kernel does not report."""
+
 
 class MapSpec(NamedTuple):
     """Parameters of a map. Sizes in bytes; ``flags`` is a mask of BPF_F_* bits.

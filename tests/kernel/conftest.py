@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the tests against the running kernel share."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.bpfops.calico.plugins.module_utils import _runner
+from ansible_collections.bpfops.calico.plugins.module_utils._kernel import lock
+from tests.observe import rawbpf
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    reason = _hindrance()
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.kernel)
+            if reason:
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _hindrance() -> str:
+    if os.geteuid():
+        return "kernel tests need root"
+    try:
+        os.close(rawbpf.create_map(2, 4, 4, 1))
+    except OSError as error:
+        return f"this kernel or container allows no BPF maps ({error})"
+    return ""
+
+
+@pytest.fixture(scope="session")
+def bpffs_mount(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A bpffs of our own."""
+    place = tmp_path_factory.mktemp("bpffs")
+    subprocess.run(["mount", "-t", "bpf", "bpf", place], check=True)
+    yield place
+    subprocess.run(["umount", place], check=True)
+
+
+@pytest.fixture
+def pins(bpffs_mount: Path, request: pytest.FixtureRequest) -> Path:
+    """An empty directory for pins, one for each test."""
+    name = "".join(letter if letter.isalnum() else "_" for letter in request.node.name)
+    place = bpffs_mount / name[:200]
+    place.mkdir()
+    return place
+
+
+@pytest.fixture(autouse=True)
+def own_lock(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A lock of the test's own, so that tests do not wait for a run on this machine."""
+    path = tmp_path / "lock"
+    monkeypatch.setattr(_runner, "node_lock", lambda timeout: lock.node_lock(timeout, str(path)))
+    return path

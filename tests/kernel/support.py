@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Making and reading maps for the tests, by raw bpf(2) and bpftool."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.bpfops.calico.plugins.module_utils import _runner
+from ansible_collections.bpfops.calico.plugins.module_utils._kernel import proc
+from ansible_collections.bpfops.calico.plugins.modules import bpf_map
+from tests.observe import rawbpf
+
+HASH, ARRAY, PROG_ARRAY, PERCPU_HASH, PERCPU_ARRAY, LRU_HASH = 1, 2, 3, 5, 6, 9
+LRU_PERCPU_HASH, LPM_TRIE, NO_PREALLOC = 10, 11, 1
+
+
+def run(check: bool = False, **params: Any) -> _runner.Result:
+    """The module's work with the defaults of its options."""
+    defaults = {name: spec.get("default") for name, spec in bpf_map.ARGUMENT_SPEC.items()}
+    return bpf_map.work({**defaults, **params}, check)
+
+
+def shown(path: Path) -> dict[str, Any]:
+    """What bpftool says of a pinned map."""
+    command = ["bpftool", "--json", "map", "show", "pinned", str(path)]
+    return dict(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout))
+
+
+def make(path: Path, kind: int, entries: int, **layout: int) -> int:
+    """A pinned map made by raw calls; layout: key, value (bytes), flags."""
+    fd = rawbpf.create_map(
+        kind, layout.get("key", 4), layout.get("value", 8), entries, layout.get("flags", 0)
+    )
+    rawbpf.pin(fd, str(path))
+    return fd
+
+
+def slot(kind: int, value: int) -> int:
+    per_cpu = kind in (PERCPU_HASH, PERCPU_ARRAY, LRU_PERCPU_HASH)
+    return (value + 7) // 8 * 8 * proc.possible_cpus() if per_cpu else value
+
+
+def fill(fd: int, kind: int, count: int, key: int = 4, value: int = 8) -> dict[bytes, bytes]:
+    """Distinct entries, each CPU's value different."""
+    wanted = {}
+    for number in range(count):
+        name = struct.pack("<I", number)
+        if kind == LPM_TRIE:
+            name = struct.pack("<I", (key - 4) * 8) + struct.pack(">I", number)
+        name = name.ljust(key, b"\x07")
+        body = bytes((number + place) % 251 for place in range(slot(kind, value)))
+        rawbpf.put(fd, name, body)
+        wanted[name] = body
+    return wanted
+
+
+def content(path: Path, key: int, size: int) -> dict[bytes, bytes]:
+    fd = rawbpf.open_pinned(str(path))
+    try:
+        return rawbpf.dump(fd, key, size)
+    finally:
+        os.close(fd)
+
+
+def names(place: Path) -> list[str]:
+    """What is in a directory."""
+    return sorted(entry.name for entry in place.iterdir())
