@@ -18,6 +18,9 @@ collection: setup ## Build the collection and install it into .build/collections
 demo: collection ## Resize a conntrack table under live traffic on lab nodes; KEEP=1 leaves them up.
 	@scripts/demo
 
+lab-down: venv ## Remove the lab that KEEP=1 left.
+	@.venv/bin/python -m tests.lab down
+
 test: collection ## Run every test that this machine allows, or STAGES="unit kernel".
 	@scripts/test $(STAGES)
 
@@ -27,4 +30,4 @@ lock: ## Renew requirements/*.txt.
 clean: ## Remove what the other targets made in the checkout.
 	@rm -rf .venv .build .ansible
 
-.PHONY: help setup venv collection demo test lock clean
+.PHONY: help setup venv collection demo lab-down test lock clean
