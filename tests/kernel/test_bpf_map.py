@@ -143,7 +143,7 @@ def test_old_map_is_kept_and_merged(pins: Path) -> None:
     rawbpf.put(old, b"miss", stamp.pack(2, 300))
     rawbpf.put(old, b"late", stamp.pack(2, 300))
     rawbpf.put(new, b"same", stamp.pack(3, 900))
-    merge = {"path": str(path), "merge_from": str(keep), "timestamp_offset": 8}
+    merge: dict[str, Any] = {"path": str(path), "merge_from": str(keep), "timestamp_offset": 8}
     foretold = run(check=True, **merge)
     result = run(**merge)
     assert result.actions == foretold.actions
@@ -247,7 +247,7 @@ def test_frozen_map_stays_frozen(pins: Path) -> None:
 def test_lru_without_common_list_is_sized_as_the_kernel_rounds(pins: Path) -> None:
     path = pins / "m"
     odd = 100 * proc.possible_cpus() + 1
-    params = {
+    params: dict[str, Any] = {
         "path": str(path),
         "type": "lru_hash",
         "key_size": 4,

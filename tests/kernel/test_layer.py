@@ -1,0 +1,312 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The kernel layer: objects, streams, pins and attachments of the running kernel."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import struct
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.bpfops.calico.plugins.module_utils import _errors as errors
+from ansible_collections.bpfops.calico.plugins.module_utils._kernel import (
+    attachments,
+    bpffs,
+    links,
+    maps,
+    proc,
+    programs,
+    readers,
+    tc,
+    writers,
+    xdp,
+)
+from ansible_collections.bpfops.calico.plugins.module_utils._uapi import bpf as uapi
+from ansible_collections.bpfops.calico.plugins.module_utils._uapi.maps import MapSpec
+from tests.kernel.support import HASH, LPM_TRIE, fill, make, run
+from tests.observe import rawbpf
+
+NAME = "bpfopst0"
+
+
+def bpftool(*words: str) -> Any:
+    command = ["bpftool", "--json", *words]
+    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+
+
+@pytest.fixture
+def interface() -> Iterator[int]:
+    """The index of a veth end of our own."""
+    subprocess.run(
+        ["ip", "link", "add", NAME, "type", "veth", "peer", "name", "bpfopst1"], check=True
+    )
+    yield int(Path(f"/sys/class/net/{NAME}/ifindex").read_text("ascii"))
+    subprocess.run(["ip", "link", "del", NAME], check=True)
+
+
+@pytest.fixture
+def cgroup() -> Iterator[Path]:
+    """A cgroup of our own on the cgroup2 hierarchy."""
+    mounts = [line.split() for line in Path("/proc/mounts").read_text("utf-8").splitlines()]
+    roots = [fields[1] for fields in mounts if fields[2] == "cgroup2"]
+    if not roots:
+        pytest.skip("no cgroup2 is mounted")
+    place = Path(roots[0], "bpfops-test")
+    place.mkdir()
+    yield place
+    place.rmdir()
+
+
+def test_map_information_is_what_bpftool_shows(pins: Path) -> None:
+    fd = make(pins / "m", HASH, 1000, key=16, value=88, flags=1)
+    with maps.Map.open(str(pins / "m"), read_only=True) as opened:
+        info = opened.info()
+        shown = bpftool("map", "show", "pinned", str(pins / "m"))
+        assert info.id == shown["id"] == rawbpf.map_id(fd)
+        assert info.spec[:5] == (HASH, 16, 88, 1000, 1)
+        assert opened.memory() == shown["bytes_memlock"]
+        assert not opened.frozen()
+
+
+def test_read_only_descriptor_cannot_write(pins: Path) -> None:
+    make(pins / "m", HASH, 10)
+    with (
+        maps.Map.open(str(pins / "m"), read_only=True) as opened,
+        pytest.raises(errors.SyscallError) as caught,
+    ):
+        opened.update(b"keyy", bytes(8))
+    assert caught.value.errno == errno.EPERM
+    assert "bpf(BPF_MAP_UPDATE_ELEM) failed with EPERM: " in str(caught.value)
+
+
+def test_single_entries(pins: Path) -> None:
+    with maps.Map.create(MapSpec(HASH, 4, 8, 2, 0, "one")) as created:
+        created.pin(str(pins / "m"))
+        assert created.lookup(b"keyy", 8) is None
+        created.update(b"keyy", b"valuexyz", uapi.UpdateFlag.NOEXIST)
+        assert rawbpf.get(created.fd, b"keyy", 8) == b"valuexyz"
+        assert created.lookup(b"keyy", 8) == b"valuexyz"
+        assert list(created.keys(4)) == [b"keyy"]
+        with pytest.raises(errors.SyscallError, match="EEXIST: the key exists already"):
+            created.update(b"keyy", bytes(8), uapi.UpdateFlag.NOEXIST)
+        created.update(b"two.", bytes(8))
+        with pytest.raises(errors.SyscallError, match="E2BIG: the map is full"):
+            created.update(b"more", bytes(8))
+        assert created.delete(b"keyy")
+        assert not created.delete(b"keyy")
+    with pytest.raises(errors.SyscallError, match="the object is gone"):
+        maps.Map.from_id(2**31 - 1)
+
+
+TYPED_MAP = """
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+struct seen { unsigned long long seen; };
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 4);
+    __type(key, int);
+    __type(value, struct seen);
+} typed SEC(".maps");
+SEC("tc") int use(void *context) { int key = 0; return bpf_map_lookup_elem(&typed, &key) != 0; }
+char LICENSE[] SEC("license") = "GPL";
+"""
+
+
+def test_btf_travels_with_the_parameters(pins: Path, tmp_path: Path) -> None:
+    """bpftool shows entries of a map with BTF by name, so a replaced map has to keep it."""
+    (tmp_path / "typed.bpf.c").write_text(TYPED_MAP)
+    include = f"-I/usr/include/{os.uname().machine}-linux-gnu"
+    build = ["clang", "-O2", "-g", "-target", "bpf", include, "-c", "typed.bpf.c"]
+    subprocess.run([*build, "-o", "typed.o"], check=True, cwd=tmp_path)
+    load = ["bpftool", "prog", "load", str(tmp_path / "typed.o"), str(pins / "prog")]
+    subprocess.run([*load, "pinmaps", str(pins / "maps")], check=True)
+    typed = pins / "maps" / "typed"
+    rawbpf.put(rawbpf.open_pinned(str(typed)), bytes(4), struct.pack("<Q", 42))
+    run(path=str(typed), max_entries=8)
+    (entry,) = bpftool("map", "dump", "pinned", str(typed))
+    assert entry["formatted"]["value"] == {"seen": 42}
+
+
+@pytest.mark.parametrize("kind", [HASH, LPM_TRIE])
+def test_reading_entry_by_entry_gives_the_same(
+    pins: Path, kind: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fd = make(pins / "m", kind, 500, key=8, flags=1)
+    wanted = fill(fd, kind, 300, 8)
+    monkeypatch.setattr(readers, "has_batch", lambda source, spec: False)
+    with maps.Map.open(str(pins / "m"), read_only=True) as opened:
+        spec = opened.info().spec
+        reader = readers.open_reader(opened, spec, 7)
+        assert isinstance(reader, readers.EntryReader)
+        found: dict[bytes, bytes] = {}
+        for chunk in readers.chunks(reader, spec):
+            for index in range(chunk.count):
+                key = bytes(chunk.key_view[index * 8 : index * 8 + 8])
+                found[key] = bytes(chunk.value_view[index * 8 : index * 8 + 8])
+    assert found == wanted
+
+
+def test_reading_a_map_that_changes_too_fast_ends(pins: Path) -> None:
+    fd = make(pins / "m", HASH, 10)
+    fill(fd, HASH, 10)
+    with maps.Map.open(str(pins / "m")) as opened:
+        reader = readers.EntryReader(opened, readers.new_chunk(opened.info().spec, 1), 0)
+        reader.read()
+        with pytest.raises(errors.UnverifiedError, match="changes faster"):
+            while reader.read():
+                pass
+
+
+def test_writing_entry_by_entry_where_there_is_no_batch(pins: Path) -> None:
+    fd = make(pins / "m", HASH, 10)
+    fill(fd, HASH, 10)
+    target = make(pins / "n", HASH, 10)
+    with maps.Map.open(str(pins / "m")) as source, maps.Map.open(str(pins / "n")) as copy:
+        writer = writers.ChunkWriter(copy)
+        writer._has_batch = False
+        reader = readers.open_reader(source, source.info().spec)
+        for chunk in readers.chunks(reader, copy.info().spec):
+            writer.write(chunk)
+    assert rawbpf.dump(target, 4, 8) == rawbpf.dump(fd, 4, 8)
+
+
+def test_programs_tell_their_maps(pins: Path) -> None:
+    map_fd = make(pins / "m", HASH, 10)
+    fd = rawbpf.load_program(rawbpf.SCHED_CLS, rawbpf.using(map_fd, 0), "bpfops_user")
+    with programs.Program(os.dup(fd)) as opened:
+        info = opened.info()
+    shown = bpftool("prog", "show", "id", str(info.id))
+    assert (info.name, info.tag) == (shown["name"], shown["tag"])
+    assert list(info.map_ids) == shown["map_ids"] == [rawbpf.map_id(map_fd)]
+    users = programs.map_users()[rawbpf.map_id(map_fd)]
+    assert [user.id for user in users] == [info.id]
+    os.close(fd)
+
+
+def test_cgroup_attachments_and_their_links(cgroup: Path) -> None:
+    fd = rawbpf.load_program(
+        rawbpf.CGROUP_SOCK_ADDR, rawbpf.returning(1), "bpfops_conn", rawbpf.CONNECT4
+    )
+    directory = os.open(cgroup, os.O_RDONLY)
+    hook = uapi.AttachType.CGROUP_INET4_CONNECT
+    assert attachments.cgroup_programs(str(cgroup), hook).prog_ids == ()
+    rawbpf.attach_cgroup(directory, fd, rawbpf.CONNECT4, 0)
+    legacy = attachments.cgroup_programs(str(cgroup), hook)
+    shown = bpftool("cgroup", "show", str(cgroup))
+    assert [legacy.prog_ids[0]] == [entry["id"] for entry in shown]
+    assert legacy.legacy
+    rawbpf.detach_cgroup(directory, fd, rawbpf.CONNECT4)
+    link_fd = rawbpf.create_link(fd, directory, rawbpf.CONNECT4)
+    linked = attachments.cgroup_programs(str(cgroup), hook)
+    assert linked.prog_ids == legacy.prog_ids
+    assert not linked.legacy
+    child = cgroup / "pod"
+    child.mkdir()
+    assert attachments.cgroup_programs(str(child), hook).prog_ids == ()
+    assert linked.prog_ids[0] in attachments.cgroup_programs(str(child), hook, True).prog_ids
+    child.rmdir()
+    with links.Link(link_fd) as link:
+        info = link.info()
+        assert info.id in set(links.Link.ids())
+    assert info.cgroup_id == cgroup.stat().st_ino
+    assert (info.prog_id, info.attach_type) == (legacy.prog_ids[0], hook)
+    os.close(directory)
+    os.close(fd)
+
+
+def test_tcx_programs_of_an_interface(interface: int) -> None:
+    if not attachments.has_tcx():
+        pytest.skip("this kernel has no TCX (6.6)")
+    fd = rawbpf.load_program(rawbpf.SCHED_CLS, rawbpf.returning(0), "bpfops_tcx")
+    hook = uapi.AttachType.TCX_INGRESS
+    assert attachments.tcx_programs(interface, hook).prog_ids == ()
+    link_fd = rawbpf.create_link(fd, interface, rawbpf.TCX_INGRESS)
+    found = attachments.tcx_programs(interface, hook)
+    with links.Link(link_fd) as link:
+        info = link.info()
+    assert found.link_ids == (info.id,)
+    assert found.prog_ids == (info.prog_id,)
+    assert (info.ifindex, info.attach_type) == (interface, hook)
+    assert attachments.tcx_programs(interface, hook).prog_ids == ()  # it went with its descriptor
+    with pytest.raises(errors.SyscallError, match="ENODEV"):
+        attachments.tcx_programs(2**30, hook)
+    os.close(fd)
+
+
+def shown_filters(hook: str) -> list[dict[str, Any]]:
+    command = ["tc", "-j", "filter", "show", "dev", NAME, hook]
+    answer = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    return [entry for entry in answer if "options" in entry and "bpf_name" in entry["options"]]
+
+
+def test_filters_of_traffic_control(interface: int) -> None:
+    pytest.importorskip("pyroute2")
+    fds = [
+        rawbpf.load_program(rawbpf.SCHED_CLS, rawbpf.returning(0), f"bpfops_tc{number}")
+        for number in range(2)
+    ]
+    ids = [programs.Program(os.dup(fd)).info().id for fd in fds]
+    assert not tc.has_clsact(interface)
+    assert tc.filters(interface, tc.INGRESS) == []
+    tc.add_clsact(interface)
+    assert tc.has_clsact(interface)
+    wanted = tc.Filter(tc.INGRESS, 49152, 1, "first")
+    tc.add_filter(interface, wanted, fds[0])
+    tc.add_filter(interface, tc.Filter(tc.EGRESS, 10, 2, "other"), fds[1])
+    with pytest.raises(errors.SyscallError, match="EEXIST"):
+        tc.add_filter(interface, wanted, fds[0])
+    assert tc.filters(interface, tc.INGRESS) == [wanted._replace(prog_id=ids[0])]
+    (shown,) = shown_filters("ingress")
+    assert (shown["pref"], shown["options"]["bpf_name"]) == (49152, "first")
+    assert shown["options"]["prog"]["id"] == ids[0]
+    tc.replace_filter(interface, wanted._replace(name="second"), fds[1])
+    (shown,) = shown_filters("ingress")
+    assert (shown["options"]["bpf_name"], shown["options"]["prog"]["id"]) == ("second", ids[1])
+    tc.delete_filter(interface, wanted)
+    assert shown_filters("ingress") == []
+    assert len(shown_filters("egress")) == 1
+    with pytest.raises(errors.SyscallError, match="ENOENT"):
+        tc.delete_filter(interface, wanted)
+    tc.delete_clsact(interface)
+    assert not tc.has_clsact(interface)
+
+
+def test_xdp_program_of_an_interface(interface: int) -> None:
+    pytest.importorskip("pyroute2")
+    fd = rawbpf.load_program(rawbpf.XDP, rawbpf.returning(2), "bpfops_xdp")
+    assert xdp.attached(interface) is None
+    xdp.attach(interface, fd, xdp.XdpMode.GENERIC)
+    found = xdp.attached(interface)
+    (shown,) = json.loads(
+        subprocess.run(
+            ["ip", "-j", "link", "show", "dev", NAME], check=True, stdout=subprocess.PIPE
+        ).stdout
+    )
+    assert found is not None
+    assert found.prog_id == shown["xdp"]["prog"]["id"]
+    xdp.detach(interface, xdp.XdpMode.GENERIC)
+    assert xdp.attached(interface) is None
+    with pytest.raises(errors.SyscallError, match="ENODEV"):
+        xdp.attached(2**30)
+
+
+def test_walk_passes_what_the_kernel_preloads(pins: Path, bpffs_mount: Path) -> None:
+    make(pins / "b", HASH, 1)
+    (pins / "a").mkdir()
+    make(pins / "a" / "c", HASH, 1)
+    assert list(bpffs.walk(str(pins))) == [str(pins / "b"), str(pins / "a" / "c")]
+    assert not any("." in Path(path).name for path in bpffs.walk(str(bpffs_mount)))
+    assert bpffs.any_mounted()
+
+
+def test_possible_cpus_is_what_a_per_cpu_value_holds(pins: Path) -> None:
+    make(pins / "m", 6, 1)
+    (entry,) = bpftool("map", "dump", "pinned", str(pins / "m"))
+    assert len(entry["values"]) == proc.possible_cpus()
