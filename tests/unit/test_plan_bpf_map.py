@@ -186,11 +186,7 @@ def test_a_plan_carried_out_plans_nothing_more() -> None:
     tasks: list[dict[str, Any]] = [
         {**sizes, **more, "on_mismatch": action, "state": state}
         for sizes in (NEW, {}, {"max_entries": 1501}, {"max_entries": 500})
-        for more in (
-            {"name": None},
-            {"flags": []},
-            {"flags": ["BPF_F_NO_COMMON_LRU"], "type": "lru_hash"},
-        )
+        for more in variants
         for action in ("migrate", "recreate", "fail")
         for state in ("present", "absent")
     ]
