@@ -118,7 +118,7 @@ def _require_no_eviction(new: Side, last: Pass) -> None:
     if new.spec.type not in LRU_TYPES:
         return
     held = count_entries(new.map, new.spec)
-    if held < last.seen - last.changed:
+    if held < last.seen:  # a pass leaves every entry that it has seen in the new map
         raise UnverifiedError(
             f"max_entries: {new.spec.max_entries} is too small for an LRU map, which kept only "
             f"{held} of {last.seen} entries; the old map is still in place."
