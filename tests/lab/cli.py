@@ -48,6 +48,7 @@ def _add_fleet(commands: Commands) -> None:
     commands.add_parser("down", help="remove every trace").set_defaults(command=_down)
     commands.add_parser("status", help="what exists, as JSON").set_defaults(command=_status)
     commands.add_parser("inventory", help="Ansible inventory").set_defaults(command=_inventory)
+    commands.add_parser("logins", help="ssh command lines").set_defaults(command=_logins)
     commands.add_parser("demo", help="the main job").set_defaults(command=_demo)
     execute = commands.add_parser("exec", help="run a command in a node")
     execute.add_argument("node")
@@ -59,7 +60,12 @@ def _up(settings: Settings, arguments: argparse.Namespace) -> None:
     shape = fleet.Shape(
         arguments.nodes, arguments.pods, arguments.rootfs, arguments.size, arguments.agent
     )
-    for one in fleet.up(settings, shape):
+    fleet.up(settings, shape)
+    _logins(settings, arguments)
+
+
+def _logins(settings: Settings, _: argparse.Namespace) -> None:
+    for one in node.existing(settings):
         print(f"{one.name}: {inventory.ssh_command(one)}")
 
 

@@ -58,12 +58,17 @@ def fill(node: Node, count: int) -> None:
     """Add ``count`` entries of made-up flows (70 % TCP, 30 % UDP) outside the pods' networks."""
     if not 0 <= count <= MAX_FILL:
         raise LabError(f"COUNT is {count}; use 0 to {MAX_FILL}.")
-    run(str(build.tool(node.settings, "ctmap")), "fill", str(pin(node)), str(count))
+    _ctmap(node, "fill", str(count))
 
 
 def count(node: Node) -> int:
     """Entries in the node's conntrack map."""
-    return int(run(str(build.tool(node.settings, "ctmap")), "count", str(pin(node))))
+    return int(_ctmap(node, "count"))
+
+
+def _ctmap(node: Node, action: str, *arguments: str) -> str:
+    tool = str(build.tool(node.settings, "ctmap"))
+    return run(tool, action, str(pin(node)), *arguments, shown=f"{action} {node.name}")
 
 
 def dump(node: Node, file: Path) -> None:

@@ -126,7 +126,7 @@ def traces() -> Traces:
             *(str(path) for path in (REPOSITORY / ".lab").glob(NAME)),
             *(line for line in mounts if NAME in line),
         ],
-        processes=[str(path.parent) for path in Path("/proc").glob("[0-9]*/cgroup") if _ours(path)],
+        processes=[str(path) for path in Path("/proc").glob("[0-9]*") if _ours(path)],
     )
 
 
@@ -156,11 +156,14 @@ def until(condition: Callable[[], Any], what: str, seconds: float = 15) -> None:
     wait_for(condition, seconds, what, 0.002)
 
 
-def _ours(cgroup: Path) -> bool:
+def _ours(process: Path) -> bool:
+    """In the lab's cgroups, or an ssh connection to one of its nodes."""
     try:
-        return f"/{NAME}-lab" in cgroup.read_text()
+        cgroup = (process / "cgroup").read_text()
+        command = (process / "cmdline").read_text()
     except OSError:
         return False
+    return f"/{NAME}-lab" in cgroup or command.startswith(f"ssh: /run/{NAME}-lab")
 
 
 def _ids(kind: str) -> set[int]:

@@ -105,7 +105,8 @@ class Node:
 
     def run(self, *argv: str, stdin: str = "") -> str:
         """Run a command in the node and return its output."""
-        return run(*self.command(*argv), stdin=stdin)
+        shown = f"{self.name}: {' '.join(argv)}"
+        return run(*self.command(*argv), stdin=stdin, shown=shown)
 
     def _running(self) -> int:
         pid = self.pid()

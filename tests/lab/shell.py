@@ -14,12 +14,17 @@ from tests.lab.errors import LabError
 T = TypeVar("T")
 
 
-def run(*command: str, stdin: str = "", check: bool = True) -> str:
-    """Run a command and return its standard output; LabError carries its standard error."""
+def run(*command: str, stdin: str = "", check: bool = True, shown: str = "") -> str:
+    """Run a command and return its standard output; LabError carries its standard error.
+
+    ``shown`` is what the error calls the command.
+    """
     done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
     if check and done.returncode:
         reason = (done.stderr or done.stdout).strip()
-        raise LabError(f"`{' '.join(command)}` failed with status {done.returncode}: {reason}")
+        raise LabError(
+            f"`{shown or ' '.join(command)}` failed with status {done.returncode}: {reason}"
+        )
     return done.stdout
 
 
