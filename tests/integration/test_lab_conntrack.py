@@ -62,9 +62,10 @@ def test_count_and_dump_agree_with_bpftool(tmp_path: Path) -> None:
 def test_compare_reports_every_kind_of_change(tmp_path: Path) -> None:
     a, b = tmp_path / "a", tmp_path / "b"
     lab("dump", "node1", str(a))
-    gone, forward, backward, other, *_ = entries("node1").items()
+    gone, forward, anew, backward, other, *_ = entries("node1").items()
     _bpftool("delete", gone[0])
     _update(forward, last_seen=1)
+    _update(anew, last_seen=1, created=1)
     _update(backward, last_seen=-1)
     _update(other, leg_bits=0x0C)
     new = struct.pack("<I4s4sHH", 6, bytes([198, 18, 0, 1]), bytes([198, 18, 0, 2]), 1, 2)
@@ -73,11 +74,12 @@ def test_compare_reports_every_kind_of_change(tmp_path: Path) -> None:
     report = json.loads(lab("compare", str(a), str(b)))
     assert report.pop("examples")["only_in_a"] == [_described(gone[0])]
     assert report == {
-        "equal": COUNT - 4,
+        "equal": COUNT - 5,
         "only_in_a": 1,
         "only_in_b": 1,
-        "differ": 3,
+        "differ": 4,
         "last_seen_forward": 1,
+        "recreated": 1,
         "last_seen_backward": 1,
         "last_seen_same": 1,
     }
@@ -99,11 +101,13 @@ def test_map_of_another_shape_is_refused() -> None:
     assert "has keys of 4 and values of 8 bytes, not 16 and 88" in done.stderr
 
 
-def _update(entry: tuple[bytes, bytes], last_seen: int = 0, leg_bits: int = 0) -> None:
+def _update(
+    entry: tuple[bytes, bytes], created: int = 0, last_seen: int = 0, leg_bits: int = 0
+) -> None:
     key, value = entry
+    times = struct.unpack_from("<QQ", value)
     changed = bytearray(value)
-    seen = int.from_bytes(value[8:16], "little") + last_seen
-    changed[8:16] = seen.to_bytes(8, "little")
+    struct.pack_into("<QQ", changed, 0, times[0] + created, times[1] + last_seen)
     changed[40] |= leg_bits
     _bpftool("update", key, bytes(changed))
 

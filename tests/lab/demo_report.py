@@ -34,11 +34,12 @@ class Measured:
         return self.result["maps"] if self.result else []
 
     def unexplained(self) -> list[bytes]:
-        """Keys whose entry is gone, older, or changed although no pod talks."""
+        """Keys whose entry is gone, made anew, older, or changed although no pod talks."""
         live = [*self.difference.forward, *self.difference.only_b]
         strange = [key for key in live if not conntrack.between_pods(key)]
         return [
             *self.difference.only_a,
+            *self.difference.recreated,
             *self.difference.backward,
             *self.difference.same_last_seen,
             *strange,
@@ -50,7 +51,8 @@ def problems(
 ) -> list[str]:
     """Everything that must not be, one sentence each."""
     found = [problem for one in measured for problem in _of_node(one)]
-    found += [f"flow {name} had no echo after a run" for name in silent]
+    if silent:
+        found.append(f"{len(silent)} flows had no echo after a run: {' '.join(silent)}")
     found += [f"flow {dead['flow']} ended: {dead['reason']}" for dead in final["dead"]]
     for one in measured:
         changed = second.changed.get(one.node)
@@ -84,6 +86,7 @@ def print_table(measured: list[Measured], total: dict[str, Any]) -> None:
         ("entries missing", [f"{len(one.difference.only_a):,}" for one in measured]),
         ("entries unchanged", [f"{one.difference.equal:,}" for one in measured]),
         ("entries of live flows", [f"{len(one.difference.forward):,}" for one in measured]),
+        ("entries made anew", [f"{len(one.difference.recreated):,}" for one in measured]),
         ("unexplained changes", [f"{len(one.unexplained()):,}" for one in measured]),
         ("connections before", [f"{one.alive_before}" for one in measured]),
         ("connections after", [f"{one.alive_after}" for one in measured]),

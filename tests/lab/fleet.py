@@ -116,23 +116,14 @@ def _make_keys(settings: Settings, nodes: list[Node]) -> None:
 
 def _clean(settings: Settings) -> None:
     objects = kernel_objects.held_by(settings)
-    _end_ssh_masters(settings)
     if top := cgroup2.tree(settings):
         cgroup2.destroy(top)
     network.destroy(settings)
     cgroup2.unmount_private(settings)
     kernel_objects.wait_until_freed(objects)
-    shutil.rmtree(settings.state, ignore_errors=True)
-
-
-def _end_ssh_masters(settings: Settings) -> None:
-    """Ansible's persistent connections outlive the play by a minute."""
-    if not settings.control_path.is_dir():
-        return
-    for socket in settings.control_path.iterdir():
-        master = ["ssh", "-F", "/dev/null", "-o", f"ControlPath={socket}"]
-        run(*master, "-O", "exit", "lab", check=False)
-    shutil.rmtree(settings.control_path)
+    # Ansible's persistent connections have ended with sshd; their sockets may be left.
+    for directory in (settings.control_path, settings.state):
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def _node_status(node: Node) -> dict[str, Any]:
