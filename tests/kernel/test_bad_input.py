@@ -145,3 +145,15 @@ def test_rights_are_asked_for() -> None:
     with pytest.raises(errors.RefusedError, match="need root or CAP_BPF"):
         proc.require_bpf_rights(capabilities=0)
     proc.require_bpf_rights(capabilities=1 << proc.CAP_BPF)
+
+
+def test_another_user_is_refused() -> None:
+    child = os.fork()
+    if child == 0:
+        os.setuid(65534)
+        try:
+            proc.require_bpf_rights()
+        except errors.RefusedError as error:
+            os._exit("uid 65534" in str(error))
+        os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1

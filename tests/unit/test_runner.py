@@ -18,7 +18,9 @@ from ansible_collections.bpfops.calico.plugins.module_utils._runner import Resul
 Work = Callable[[Any, bool], Result]
 
 
-def answer(work: Work, capsys: Any, monkeypatch: Any) -> dict[str, Any]:
+def answer(
+    work: Work, capsys: Any, monkeypatch: Any, rights: Callable[[], None] = lambda: None
+) -> dict[str, Any]:
     """What the module prints when it does ``work``."""
 
     class Module:
@@ -39,7 +41,7 @@ def answer(work: Work, capsys: Any, monkeypatch: Any) -> dict[str, Any]:
             raise SystemExit(0)
 
     monkeypatch.setattr(_runner, "AnsibleModule", Module)
-    monkeypatch.setattr(_runner, "require_bpf_rights", lambda: None)
+    monkeypatch.setattr(_runner, "require_bpf_rights", rights)
     with pytest.raises(SystemExit):
         _runner.run_module(work, {})
     return dict(json.loads(capsys.readouterr().out))
@@ -66,6 +68,17 @@ def test_expected_errors_become_failures(
     assert result["failed"]
     assert result["msg"]
     assert "Traceback" not in result["msg"]
+
+
+def test_rights_are_checked_before_the_work(capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
+        raise errors.RefusedError("BPF maps need root or CAP_BPF.")
+
+    def work(params: Any, check_mode: bool) -> Result:
+        raise AssertionError("the work was begun")
+
+    result = answer(work, capsys, monkeypatch, refuse)
+    assert result["msg"] == "BPF maps need root or CAP_BPF."
 
 
 def test_changed_follows_from_the_actions(capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
