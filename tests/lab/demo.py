@@ -9,7 +9,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from tests.lab import conntrack, fleet, inventory
 from tests.lab.demo_report import Measured, print_table, problems
@@ -36,7 +36,7 @@ class Snapshot:
 def demo(settings: Settings) -> int:
     """Run the demonstration; 0 when nothing was lost and the second run changed nothing."""
     keep = os.environ.get("KEEP") == "1"
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         return _demo(settings)
     except KeyboardInterrupt:
@@ -46,8 +46,13 @@ def demo(settings: Settings) -> int:
         if keep:
             _print_logins(settings)
         else:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_IGN)
             fleet.down(settings)
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 def _demo(settings: Settings) -> int:
