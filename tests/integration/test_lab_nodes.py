@@ -70,6 +70,9 @@ def test_down_leaves_nothing() -> None:
     found = with_objects(traces(), ["node1", "node2"])
     assert found.named and found.processes and found.programs and found.maps
     lab("down")
+    # Dead processes may still need reaping, but `down` has waited for the kernel's objects.
+    at_once = found.still_there()
+    assert not (at_once.named or at_once.programs or at_once.maps)
     assert not gone(found)
 
 
@@ -119,6 +122,26 @@ def test_up_again_replaces_a_running_lab() -> None:
     in_node("node1", "touch", "/tmp/mark")
     lab("up", "--nodes", "1", "--pods", "0", "--no-agent")
     assert call("exec", "node1", "--", "test", "-e", "/tmp/mark").returncode == 1
+
+
+def test_lab_of_another_checkout_is_left_alone(tmp_path: Path) -> None:
+    lab("up", "--nodes", "1", "--pods", "0", "--no-agent")
+    done = call("up", "--nodes", "1", environment={"BPFOPS_LAB_DIR": str(tmp_path)})
+    assert done.returncode == 1
+    assert f"Lab '{NAME}' is run from " in done.stderr
+    assert in_node("node1", "hostname").strip() == "node1"
+
+
+def test_two_labs_side_by_side() -> None:
+    other = {"BPFOPS_LAB_NAME": f"{NAME[:9]}2", "BPFOPS_LAB_SUBNET": "10.83.0.0/24"}
+    lab("up", "--nodes", "1", "--pods", "1")
+    try:
+        done = call("up", "--nodes", "1", "--pods", "1", environment=other)
+        assert done.returncode == 0, done.stderr
+    finally:
+        call("down", environment=other)
+    assert harness.agent("node1")["running"]
+    assert not list(Path("/run").glob(f"{other['BPFOPS_LAB_NAME']}*"))
 
 
 def test_up_that_fails_leaves_nothing(tmp_path: Path) -> None:
