@@ -46,7 +46,8 @@ def kernel_prune(source: Side, target: Side) -> int:
 
 
 def user_carry(source: Side, target: Side, rule: Rule) -> Counted:
-    same = passes.Rule(*rule._replace(replaces=passes.Replaces[rule.replaces.name]))
+    replaces = passes.Replaces[rule.replaces.name]
+    same = passes.Rule(rule.timestamp_offset, rule.since, replaces, rule.dry_run)
     return passes.carry(source, target, same)[:3]
 
 
