@@ -133,7 +133,7 @@ def test_lab_of_another_checkout_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_two_labs_side_by_side() -> None:
-    other = {"BPFOPS_LAB_NAME": f"{NAME[:9]}2", "BPFOPS_LAB_SUBNET": "10.83.0.0/24"}
+    other = {"BPFOPS_LAB_NAME": f"{NAME[:9]}2", "BPFOPS_LAB_SUBNET": "10.199.80.0/24"}
     lab("up", "--nodes", "1", "--pods", "1")
     try:
         done = call("up", "--nodes", "1", "--pods", "1", environment=other)

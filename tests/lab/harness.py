@@ -21,6 +21,17 @@ NAME = os.environ.get("BPFOPS_LAB_NAME", "labtest")
 SUBNET = os.environ.get("BPFOPS_LAB_SUBNET", "10.80.0.0/24")
 COMMAND = (sys.executable, "-m", "tests.lab")
 ENVIRONMENT = {**os.environ, "BPFOPS_LAB_NAME": NAME, "BPFOPS_LAB_SUBNET": SUBNET}
+FILTERS = """
+for path in /sys/class/net/cali*; do
+    for hook in ingress egress; do
+        echo "${path##*/} $hook $(tc -j filter show dev "${path##*/}" $hook | tr -d '\\n')"
+    done
+done
+"""
+# bpftool fails for pins of other kinds.
+PINNED_MAPS = (
+    "find /sys/fs/bpf -type f -exec bpftool -j map show pinned {} ';' 2>/dev/null | grep id"
+)
 PIN = "/sys/fs/bpf/tc/globals/cali_v4_ct3"
 
 
@@ -70,14 +81,13 @@ def agent(node: str) -> dict[str, Any]:
 def filters(node: str) -> dict[tuple[str, str], list[tuple[int, str, int]]]:
     """(preference, handle, program id) of each filter of each cali interface and hook, by tc."""
     found = {}
-    for link in json.loads(in_node(node, "ip", "-j", "link")):
-        for hook in ("ingress", "egress") if link["ifname"].startswith("cali") else ():
-            text = in_node(node, "tc", "-j", "filter", "show", "dev", link["ifname"], hook)
-            shown = [one for one in json.loads(text) if "options" in one]
-            found[link["ifname"], hook] = [
-                (one["pref"], one["options"]["handle"], one["options"]["prog"]["id"])
-                for one in shown
-            ]
+    for line in in_node(node, "sh", "-c", FILTERS).splitlines():
+        interface, hook, text = line.split(" ", 2)
+        found[interface, hook] = [
+            (one["pref"], one["options"]["handle"], one["options"]["prog"]["id"])
+            for one in json.loads(text)
+            if "options" in one
+        ]
     return found
 
 
@@ -135,10 +145,8 @@ def with_objects(found: Traces, nodes: list[str]) -> Traces:
     for node in nodes:
         for shown in filters(node).values():
             found.programs |= {program for _, _, program in shown}
-        for name in in_node(node, "find", "/sys/fs/bpf", "-type", "f").split():
-            shown = call("exec", node, "--", "bpftool", "-j", "map", "show", "pinned", name)
-            if shown.returncode == 0:
-                found.maps.add(json.loads(shown.stdout)["id"])
+        for line in in_node(node, "sh", "-c", PINNED_MAPS).splitlines():
+            found.maps.add(json.loads(line)["id"])
     return found
 
 
