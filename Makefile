@@ -24,10 +24,13 @@ lab-down: venv ## Remove the lab that KEEP=1 left.
 test: collection ## Run every test that this machine allows, or STAGES="unit kernel".
 	@scripts/test $(STAGES)
 
+bench: collection ## Compare the copy with C, felix's way and bpftool; QUICK=1 runs a small one in a minute.
+	@scripts/bench
+
 lock: ## Renew requirements/*.txt.
 	@scripts/lock
 
 clean: ## Remove what the other targets made in the checkout.
 	@rm -rf .venv .build .ansible
 
-.PHONY: help setup venv collection demo lab-down test lock clean
+.PHONY: help setup venv collection demo lab-down test bench lock clean

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Entry point of ``make bench``: measures, prints the page, and writes it.
+
+The status says whether everything could run, whatever the figures are.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from tests.bench import maps
+from tests.bench.copies import measure_copies
+from tests.bench.lateness import measure_delays
+from tests.bench.passes import measure_passes
+from tests.bench.plays import measure_plays
+from tests.bench.report import page
+from tests.bench.results import Results
+from tests.bench.scale import FULL, QUICK
+from tests.bench.tools import BUILD, REPOSITORY, BenchError, compile_programs, say
+
+
+def main() -> int:
+    """Run the stages that can run; the exit status."""
+    quick = os.environ.get("QUICK", "") not in ("", "0")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    results = Results(QUICK if quick else FULL)
+    try:
+        _measure(results)
+    except KeyboardInterrupt:
+        say("bench: interrupted.")
+        return 130
+    except BenchError as error:
+        say(f"bench: {error}")
+        return 1
+    text = page(results, "make bench QUICK=1" if quick else "make bench")
+    # The figures of a quick run, or of a part, are not worth keeping.
+    partial = quick or results.failed
+    target = BUILD / "benchmarks.md" if partial else REPOSITORY / "docs" / "benchmarks.md"
+    target.write_text(text)
+    print(text)
+    say(f"Written to {target.relative_to(REPOSITORY)}.")
+    return 1 if results.failed else 0
+
+
+def _measure(results: Results) -> None:
+    if os.geteuid():
+        raise BenchError("The benchmark needs root: it creates BPF maps and mounts a bpffs.")
+    compile_programs()
+    _stage(results, "plays", measure_plays)  # the lab has to be in the machine's own mounts
+    maps.enter_private_mounts()
+    for name, measure in (
+        ("passes", measure_passes),
+        ("delays", measure_delays),
+        ("copies", measure_copies),
+    ):
+        _stage(results, name, measure)
+
+
+def _stage(results: Results, name: str, measure: Callable[..., Any]) -> None:
+    try:
+        setattr(results, name, measure(results.scale))
+    except BenchError as error:
+        say(f"bench: {name}: {error}")
+        results.failed.append(f"{name}: {error}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

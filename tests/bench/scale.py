@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How much is measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Sizes in entries with their repetitions; the other figures say what they count."""
+
+    copies: dict[int, int]
+    bpftool: dict[int, int]
+    pass_entries: int
+    pass_rounds: int
+    lateness_rounds: int
+    lateness_seconds: float
+    play_rounds: int
+    tasks: int
+    """Tasks in the longer of two plays, whose difference is what a further task costs."""
+
+
+FULL = Scale(
+    copies={10_000: 5, 100_000: 5, 512_000: 5, 4_000_000: 3},
+    bpftool={100_000: 2, 512_000: 2},
+    pass_entries=512_000,
+    pass_rounds=5,
+    lateness_rounds=5,
+    lateness_seconds=1.0,
+    play_rounds=7,
+    tasks=6,
+)
+
+QUICK = Scale(
+    copies={10_000: 1, 100_000: 2},
+    bpftool={10_000: 1},
+    pass_entries=100_000,
+    pass_rounds=1,
+    lateness_rounds=1,
+    lateness_seconds=0.3,
+    play_rounds=1,
+    tasks=3,
+)
