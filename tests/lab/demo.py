@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import sys
 import time
@@ -15,7 +16,7 @@ from tests.lab import conntrack, fleet, inventory
 from tests.lab.demo_report import Measured, print_table, problems
 from tests.lab.node import Node
 from tests.lab.play import Play, resize
-from tests.lab.settings import Settings
+from tests.lab.settings import REPOSITORY, Settings
 from tests.lab.shell import run_json
 from tests.lab.traffic import control
 
@@ -130,7 +131,10 @@ def _print_logins(settings: Settings) -> None:
     print("\nThe lab is still up. Log in with:")
     for node in fleet.existing(settings):
         print(f"  {inventory.ssh_command(node)}")
-    print("End it with:\n  python3 -m tests.lab down")
+    variables = {"BPFOPS_LAB_NAME": settings.name, "BPFOPS_LAB_DIR": str(settings.base)}
+    assigned = " ".join(f"{name}={shlex.quote(value)}" for name, value in variables.items())
+    print("End it with:")
+    print(f"  cd {shlex.quote(str(REPOSITORY))} && {assigned} python3 -m tests.lab down")
 
 
 def _say(what: str) -> None:
