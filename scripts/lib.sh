@@ -3,6 +3,8 @@
 # Sourced by the other scripts: strict mode, the checkout as working directory, and small helpers.
 # shellcheck disable=SC2034 # used by the scripts that source this
 set -euo pipefail
+# Programs that catch an interrupt and end by themselves must not keep a script going.
+trap 'exit 130' INT TERM
 
 ROOT=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)
 cd -- "$ROOT"

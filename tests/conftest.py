@@ -45,7 +45,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     reasons: dict[str, int] = {}
     for test in terminalreporter.stats.get("skipped", []):
         reason = test.longrepr[2] if isinstance(test.longrepr, tuple) else str(test.longrepr)
-        reason = reason.removeprefix("Skipped: ") if hasattr(str, "removeprefix") else reason
+        reason = reason[len("Skipped: ") :] if reason.startswith("Skipped: ") else reason
         reasons[reason] = reasons.get(reason, 0) + 1
     with Path(report).open("a", encoding="utf-8") as file:
         file.writelines(f"{count} tests skipped: {why}\n" for why, count in reasons.items())
