@@ -33,7 +33,7 @@ def main() -> int:
     except KeyboardInterrupt:
         say("bench: interrupted.")
         return 130
-    except BenchError as error:
+    except (BenchError, OSError) as error:
         say(f"bench: {error}")
         return 1
     text = page(results, "make bench QUICK=1" if quick else "make bench")
@@ -63,7 +63,7 @@ def _measure(results: Results) -> None:
 def _stage(results: Results, name: str, measure: Callable[..., Any]) -> None:
     try:
         setattr(results, name, measure(results.scale))
-    except BenchError as error:
+    except (BenchError, OSError) as error:
         say(f"bench: {name}: {error}")
         results.failed.append(f"{name}: {error}")
 

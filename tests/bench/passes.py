@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections import defaultdict
+from pathlib import Path
 from typing import NamedTuple
 
 from tests.bench import maps
@@ -23,7 +23,8 @@ class Case(NamedTuple):
     """What a pass finds and how it looks for it."""
 
     percent: int
-    by_time: bool
+    by_time: bool = True
+    batches: bool = False
 
 
 class PassSamples(NamedTuple):
@@ -33,7 +34,18 @@ class PassSamples(NamedTuple):
     copies: list[Sample]
 
 
-CASES = [Case(*case) for case in itertools.product(EVERY, (True, False))]
+CASES = [
+    Case(percent, by_time, batches)
+    for by_time in (True, False)
+    for batches in (False, True)
+    for percent in EVERY
+]
+
+
+def has_map_iterators() -> bool:
+    """Whether this kernel can run a program over the entries of a map (5.9, with BTF)."""
+    btf = Path("/sys/kernel/btf/vmlinux")
+    return btf.exists() and b"\0bpf_iter_bpf_map_elem\0" in btf.read_bytes()
 
 
 def measure_passes(scale: Scale) -> PassSamples:
@@ -73,6 +85,7 @@ def _pass(case: Case, entries: int) -> Sample:
     since = change(case.percent)
     maps.settle()
     options = ["--since", str(since)] if case.by_time else []
+    options += ["--batches"] if case.batches else []
     done = measure(*subject("carry", maps.OLD, maps.NEW, *options))
     expected = -(-entries // EVERY[case.percent]) if case.percent else 0
     if done.entries != expected:

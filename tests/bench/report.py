@@ -45,8 +45,9 @@ COPY_NOTE = """\
 """
 
 PASS_NOTE = """\
-{entries:,} entries, in ratio to (a) copying all of them. "By time" looks only at entries whose
-last_seen is not before the pass before (timestamp_offset=8), and no more than 1 s earlier.
+{entries:,} entries, in ratio to (a) copying all of them into a new map. "By time" looks only at
+entries whose last_seen (timestamp_offset=8) is not more than 1 s before the pass before began.
+Without map iterators is how a kernel before 5.9, or one without BTF, does it.
 """
 
 DELAY_NOTE = """\
@@ -165,6 +166,7 @@ def _passes(results: Results) -> Iterator[str]:
     for case in CASES:
         if runs := results.passes.passes.get(case):
             how = "by time" if case.by_time else "all compared"
+            how += ", without map iterators" if case.batches else ""
             title = f"{how}, {case.percent} % changed"
             rows.append([title, *_time_cells(runs), _figure(results.pass_ratio(case))])
     yield _table(["pass", "runs", "median s", "min s", "max s", "to (a)"], rows)
@@ -186,8 +188,8 @@ def _delays(results: Results) -> Iterator[str]:
         ]
         if rows:
             yield _table([title, "samples", "p50 µs", "p99 µs", "worst µs"], rows)
-        else:
-            yield f"No figures of the {title.removesuffix(' under')}: there is only one CPU."
+    if wakeups and not packets:
+        yield "No round trips of packets: their sender needs a second CPU."
 
 
 def _delay_cells(runs: list[Distribution]) -> list[str]:

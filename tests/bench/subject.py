@@ -21,6 +21,7 @@ from ansible_collections.bpfops.calico.plugins.module_utils._execute.passes impo
     carry,
     prune,
 )
+from ansible_collections.bpfops.calico.plugins.module_utils._kernel import iterator
 from ansible_collections.bpfops.calico.plugins.module_utils._kernel.maps import Map
 from ansible_collections.bpfops.calico.plugins.module_utils._kernel.readers import Side
 
@@ -55,6 +56,9 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("new")
         command.add_argument("--threads", type=int, default=1)
         command.add_argument("--since", type=int, help="ns of CLOCK_MONOTONIC")
+        command.add_argument(
+            "--batches", action="store_true", help="no map iterator, as before 5.9"
+        )
         command.set_defaults(prepare=prepare)
     migrate = commands.add_parser("migrate")
     migrate.add_argument("pin")
@@ -70,6 +74,8 @@ def _copy(stack: ExitStack, arguments: argparse.Namespace) -> Operation:
 
 
 def _carry(stack: ExitStack, arguments: argparse.Namespace) -> Operation:
+    if arguments.batches:
+        setattr(iterator, "function_id", lambda *_: None)  # noqa: B010
     old, new = _side(stack, arguments.old), _side(stack, arguments.new)
     rule = Rule() if arguments.since is None else Rule(TIMESTAMP_OFFSET, arguments.since)
     return lambda: carry(old, new, rule).changed
