@@ -6,7 +6,7 @@ from __future__ import annotations
 import struct
 import subprocess
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address
 from pathlib import Path
 
 from tests.lab import build
@@ -18,8 +18,7 @@ from tests.lab.shell import run
 PIN = "sys/fs/bpf/tc/globals/cali_v4_ct3"
 KEY_SIZE, VALUE_SIZE = 16, 88
 RECORD_SIZE = KEY_SIZE + VALUE_SIZE
-SYNTHETIC = IPv4Network("198.18.0.0/15")
-# 32768 ports on each client address that 198.18.0.0/15 leaves.
+# Each client address of 198.18.0.0/15 has 32768 ports.
 MAX_FILL = 1 << 31
 
 
