@@ -290,16 +290,9 @@ from typing import Any, Mapping
 from ..module_utils._execute.bpf_map import execute
 from ..module_utils._execute.migrate import Options
 from ..module_utils._observe.bpf_map import map_facts, observe, pin_state
-from ..module_utils._plan.bpf_map import (
-    Desired,
-    Observed,
-    Plan,
-    desired,
-    migration_options,
-    plan,
-    shown,
-    unfinished,
-)
+from ..module_utils._plan.bpf_map import Observed, Plan, plan, unfinished
+from ..module_utils._plan.map_spec import shown
+from ..module_utils._plan.map_task import Desired, desired, migration_options
 from ..module_utils._runner import Result, Steps, converge, run_module
 from ..module_utils._uapi.maps import DECLARABLE_FLAGS, MAP_TYPES
 
@@ -322,7 +315,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "timestamp_offset": {"type": "int"},
     "batch_size": {"type": "int", "default": 256},
     "threads": {"type": "int", "default": 1},
-    "delta_passes": {"type": "int", "default": 8},
+    "delta_passes": {"type": "int", "default": 8, "no_log": False},
     "lock_timeout": {"type": "float", "default": 60.0},
 }
 

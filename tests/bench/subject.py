@@ -15,15 +15,12 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from ansible_collections.bpfops.calico.plugins.module_utils._execute.copy import copy_entries
-from ansible_collections.bpfops.calico.plugins.module_utils._execute.passes import (
-    Rule,
-    carry,
-    prune,
-)
 from ansible_collections.bpfops.calico.plugins.module_utils._kernel import iterator
+from ansible_collections.bpfops.calico.plugins.module_utils._kernel.copy import copy_entries
 from ansible_collections.bpfops.calico.plugins.module_utils._kernel.maps import Map
+from ansible_collections.bpfops.calico.plugins.module_utils._kernel.passes import carry, prune
 from ansible_collections.bpfops.calico.plugins.module_utils._kernel.readers import Side
+from ansible_collections.bpfops.calico.plugins.module_utils._kernel.rules import Rule
 
 TIMESTAMP_OFFSET = 8
 

@@ -12,14 +12,10 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from ansible_collections.bpfops.calico.plugins.module_utils._errors import SyscallError
-from ansible_collections.bpfops.calico.plugins.module_utils._execute import passes
-from ansible_collections.bpfops.calico.plugins.module_utils._kernel import iterator
+from ansible_collections.bpfops.calico.plugins.module_utils._kernel import iterator, user_passes
 from ansible_collections.bpfops.calico.plugins.module_utils._kernel.maps import Map
-from ansible_collections.bpfops.calico.plugins.module_utils._kernel.pass_programs import (
-    Replaces,
-    Rule,
-)
 from ansible_collections.bpfops.calico.plugins.module_utils._kernel.readers import Side
+from ansible_collections.bpfops.calico.plugins.module_utils._kernel.rules import Replaces, Rule
 from tests.observe import rawbpf
 
 Entries = dict[bytes, bytes]
@@ -46,13 +42,11 @@ def kernel_prune(source: Side, target: Side) -> int:
 
 
 def user_carry(source: Side, target: Side, rule: Rule) -> Counted:
-    replaces = passes.Replaces[rule.replaces.name]
-    same = passes.Rule(rule.timestamp_offset, rule.since, replaces, rule.dry_run)
-    return passes.carry(source, target, same)[:3]
+    return user_passes.carry(source, target, rule)[:3]
 
 
 def user_prune(source: Side, target: Side) -> int:
-    return passes.prune(source, target).deleted
+    return user_passes.prune(source, target).deleted
 
 
 WAYS = {"kernel": Way(kernel_carry, kernel_prune), "user": Way(user_carry, user_prune)}

@@ -27,8 +27,7 @@ def run(check: bool = False, **params: Any) -> _runner.Result:
 
 def shown(path: Path) -> dict[str, Any]:
     """What bpftool says of a pinned map."""
-    command = ["bpftool", "--json", "map", "show", "pinned", str(path)]
-    return dict(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout))
+    return dict(bpftool("map", "show", "pinned", str(path)))
 
 
 def make(path: Path, kind: int, entries: int, **layout: int) -> int:
@@ -70,3 +69,9 @@ def content(path: Path, key: int, size: int) -> dict[bytes, bytes]:
 def names(place: Path) -> list[str]:
     """What is in a directory."""
     return sorted(entry.name for entry in place.iterdir())
+
+
+def bpftool(*words: str) -> Any:
+    """The JSON that bpftool prints."""
+    command = ["bpftool", "--json", *words]
+    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)

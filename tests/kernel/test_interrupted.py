@@ -76,5 +76,6 @@ def test_killed_before_any_step(pins: Path, keep: bool) -> None:
         assert names(place) == (["m", "old"] if keep else ["m"])
         if not died:
             break
-    # create, copy, pass, swap, pin beside it, rename, last pass; and the old map's second pin
-    assert deaths == (8 if keep else 7)
+    # create, copy, pass, swap, pin beside it, rename, last pass; and the old map's second pin.
+    # A pass in the kernel creates a map of its own.
+    assert deaths in (7 + keep, 9 + keep)

@@ -12,11 +12,8 @@ import pytest
 
 from ansible_collections.bpfops.calico.plugins.module_utils._errors import SyscallError
 from ansible_collections.bpfops.calico.plugins.module_utils._kernel.maps import Map
-from ansible_collections.bpfops.calico.plugins.module_utils._kernel.pass_programs import (
-    Replaces,
-    Rule,
-)
 from ansible_collections.bpfops.calico.plugins.module_utils._kernel.readers import Side
+from ansible_collections.bpfops.calico.plugins.module_utils._kernel.rules import Replaces, Rule
 from tests.kernel.map_pairs import (
     SINCE,
     WAYS,
@@ -89,7 +86,7 @@ def test_arrays(way: Way, make: Maker, rule: Rule, sizes: tuple[int, int]) -> No
 
 
 @pytest.mark.parametrize("key", [1, 4, 7, 16, 40])
-@pytest.mark.parametrize("value", [1, 4, 7, 8, 88, 128, 400])
+@pytest.mark.parametrize("value", [1, 4, 7, 8, 23, 88, 128, 400])
 @pytest.mark.parametrize("kind", [HASH, LRU_HASH])
 def test_sizes(way: Way, make: Maker, kind: int, key: int, value: int) -> None:
     """Each entry of the target differs in another byte of the value, or is equal or missing."""
@@ -110,7 +107,7 @@ def test_sizes(way: Way, make: Maker, kind: int, key: int, value: int) -> None:
     assert way.carry(source.side, target.side, Rule()) == (count, 0, 0)
 
 
-@pytest.mark.parametrize("value", [1, 4, 7, 8, 88, 128, 400])
+@pytest.mark.parametrize("value", [1, 4, 7, 8, 23, 88, 128, 400])
 def test_sizes_in_arrays(way: Way, make: Maker, value: int) -> None:
     wanted = {number(i): bytes((i + place) % 251 for place in range(value)) for i in range(50)}
     source = make(ARRAY, 4, value, 50).fill(wanted)

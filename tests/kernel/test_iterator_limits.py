@@ -16,13 +16,13 @@ from ansible_collections.bpfops.calico.plugins.module_utils._kernel import itera
 from ansible_collections.bpfops.calico.plugins.module_utils._kernel.maps import Map
 from ansible_collections.bpfops.calico.plugins.module_utils._kernel.pass_programs import (
     MAX_ENTRY_BYTES,
-    Rule,
 )
 from ansible_collections.bpfops.calico.plugins.module_utils._kernel.programs import (
     Program,
     ProgSpec,
 )
 from ansible_collections.bpfops.calico.plugins.module_utils._kernel.readers import Side
+from ansible_collections.bpfops.calico.plugins.module_utils._kernel.rules import Rule
 from ansible_collections.bpfops.calico.plugins.module_utils._uapi.bpf import AttachType, ProgType
 from tests.kernel.map_pairs import (
     Made,

@@ -85,7 +85,7 @@ def test_the_flag_of_a_kind_is_no_part_of_it(tmp_path: Path) -> None:
 def test_what_looks_like_the_function_inside_a_record_is_passed(tmp_path: Path) -> None:
     decoy = record("struct", members=1, content=wanted())
     assert decoy[12:] == wanted()
-    assert find(tmp_path, vmlinux(decoy + wanted())) == 2
+    assert find(tmp_path, vmlinux(decoy + record("int") + wanted())) == 3
 
 
 def test_another_kind_with_that_name_is_passed(tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ from ansible_collections.bpfops.calico.plugins.module_utils._errors import (
     RefusedError,
     UnsupportedError,
 )
-from ansible_collections.bpfops.calico.plugins.module_utils._execute.copy import bucket_ranges
 from ansible_collections.bpfops.calico.plugins.module_utils._kernel import attr, chunks, lock, proc
+from ansible_collections.bpfops.calico.plugins.module_utils._kernel.copy import bucket_ranges
 from ansible_collections.bpfops.calico.plugins.module_utils._kernel.syscall import syscall_number
 from ansible_collections.bpfops.calico.plugins.module_utils._uapi import maps
 from ansible_collections.bpfops.calico.plugins.module_utils._uapi.bpf import MapType

@@ -14,6 +14,7 @@ from ansible_collections.bpfops.calico.plugins.module_utils._errors import (
     RefusedError,
 )
 from ansible_collections.bpfops.calico.plugins.module_utils._plan import bpf_map as planner
+from ansible_collections.bpfops.calico.plugins.module_utils._plan import map_task
 from ansible_collections.bpfops.calico.plugins.module_utils._uapi.bpf import MapFlag, MapType
 from ansible_collections.bpfops.calico.plugins.module_utils._uapi.maps import MapInfo, MapSpec
 
@@ -41,7 +42,7 @@ def seen(pin: planner.PinState, **more: Any) -> planner.Observed:
 
 
 def plan(observed: planner.Observed, **given: Any) -> planner.Plan:
-    return planner.plan(planner.desired(params(**given)), observed)
+    return planner.plan(map_task.desired(params(**given)), observed)
 
 
 def verbs(planned: planner.Plan) -> list[str]:
@@ -157,7 +158,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
 @pytest.mark.parametrize(("given", "expected"), BAD)
 def test_parameters_that_can_never_work(given: dict[str, Any], expected: str) -> None:
     with pytest.raises(BadInputError) as caught:
-        planner.desired(params(**given))
+        map_task.desired(params(**given))
     assert expected in str(caught.value)
 
 
@@ -165,7 +166,7 @@ def test_parameters_that_can_never_work(given: dict[str, Any], expected: str) ->
 @pytest.mark.parametrize("value", [0, -1, 10**6])
 def test_options_of_the_migration(name: str, value: int) -> None:
     with pytest.raises(BadInputError, match=f"{name}: {value} is not a whole number"):
-        planner.migration_options(params(**{name: value}))
+        map_task.migration_options(params(**{name: value}))
 
 
 def predicted(planned: planner.Plan, before: planner.Observed) -> planner.Observed:
@@ -225,7 +226,7 @@ def test_name_of_a_new_map(path: str, name: str) -> None:
 
 
 def test_unfinished_says_what_is_missing() -> None:
-    wanted = planner.desired(params(max_entries=5))
+    wanted = map_task.desired(params(max_entries=5))
     spec = SPEC._replace(max_entries=5)
     planned = planner.Plan((), spec)
     assert planner.unfinished(wanted, planned, pinned(spec)) == []

@@ -9,11 +9,13 @@ from typing import Any, Callable
 
 from .._kernel import bpffs
 from .._kernel.maps import Map
+from .._kernel.passes import carry
 from .._kernel.readers import Side
-from .._plan.bpf_map import Desired, Plan, Verb
+from .._kernel.rules import merge_rule
+from .._plan.bpf_map import Plan, Verb
+from .._plan.map_task import Desired
 from .._uapi.maps import MapSpec
 from .migrate import Options, migrate, swap
-from .passes import carry, merge_rule
 
 
 def execute(wanted: Desired, plan: Plan, options: Options) -> dict[str, Any]:

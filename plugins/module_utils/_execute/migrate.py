@@ -18,13 +18,14 @@ from typing import NamedTuple
 
 from .._errors import UnverifiedError
 from .._kernel import bpffs
+from .._kernel.copy import copy_entries
 from .._kernel.maps import Map
 from .._kernel.objects import BpfObject
+from .._kernel.passes import carry, prune
 from .._kernel.readers import Side, count_entries
+from .._kernel.rules import Pass, Replaces, Rule
 from .._uapi.bpf import ARRAY_TYPES, LRU_TYPES
 from .._uapi.maps import MapSpec
-from .copy import copy_entries
-from .passes import Pass, Replaces, Rule, carry, prune
 
 TIME_MARGIN = 1_000_000_000
 """ns by which a pass reaches back behind the start of the one before: a program stores the time
@@ -84,23 +85,26 @@ def converge(old: Side, new: Side, progress: Progress, options: Options) -> tupl
 
     A map that is written all the time never becomes equal; when a pass stops gaining on the
     writers, more of them would not either. Ends with a prune if entries were deleted meanwhile.
-    Returns the passes, and the time since when changes may be missing.
+    Each pass reaches back to the start of the one before the last, as one pass alone may
+    miss an entry whose neighbours change. Returns the passes, and the time since when changes may
+    be missing.
     """
     passes: list[Pass] = []
-    held, since = progress
+    held, before = progress
+    since = before
     while len(passes) < options.delta_passes:
-        rule = Rule(options.timestamp_offset, max(0, since - TIME_MARGIN))
-        since = time.monotonic_ns()
+        rule = Rule(options.timestamp_offset, max(0, before - TIME_MARGIN))
+        before, since = since, time.monotonic_ns()
         passes.append(carry(old, new, rule, options.batch_size))
         held += passes[-1].inserted
         if held < passes[-1].seen:  # entries came in whose time is older than they are
-            since = 0
+            before = since = 0
         elif not passes[-1].changed or _gains_nothing(passes):
             break
     _require_no_eviction(new, passes[-1])
     if held > passes[-1].seen and old.spec.type not in ARRAY_TYPES:
         passes.append(prune(old, new, options.batch_size))
-    return passes, since
+    return passes, before
 
 
 def _last_rule(since: int, options: Options) -> Rule:

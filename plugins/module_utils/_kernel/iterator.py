@@ -5,10 +5,12 @@ Needs the iterator target bpf_map_elem (kernel 5.9), BTF of the kernel, and CAP_
 CAP_PERFMON, or CAP_SYS_ADMIN. The kernel walks the map in chunks and returns to user space
 between them.
 
-The walk takes no bucket lock. An entry that stays is seen, but one that bpf_map_update_elem
-replaces at the very moment its bucket is walked can be passed over, and so can one that shares
-its bucket with an entry that is deleted between two chunks. A pass that has to be complete is
-one that runs after the writers are gone, or one more.
+The walk takes no bucket lock, unlike a read by batch. So a pass can miss an entry of the map that
+it walks when bpf_map_update_elem replaces the entry (which puts it in front of its bucket) while
+the program is at another entry of the same bucket, or when such another entry is deleted between
+two chunks. Writing through a pointer from a look-up, as data planes do for each packet, is no
+danger. What one pass misses the next one finds, so the last pass is one that changes nothing,
+one after the writers are gone, or one from user space.
 """
 
 from __future__ import annotations
@@ -31,7 +33,6 @@ from .pass_programs import (
     MAX_ENTRY_BYTES,
     NAME,
     Counts,
-    Rule,
     Work,
     carry_code,
     memory_spec,
@@ -40,6 +41,7 @@ from .pass_programs import (
 )
 from .programs import Program, ProgSpec
 from .readers import Side
+from .rules import Rule
 from .syscall import bpf
 
 DEFAULT_STEP = 1024

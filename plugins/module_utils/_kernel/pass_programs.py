@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import errno
 import struct
-from enum import Enum
 from typing import NamedTuple
 
 from .._uapi.bpf import MapType, UpdateFlag
 from .._uapi.maps import MapSpec
 from .assembler import Alu, Assembler, Cond, Helper, Reg, Size, words
+from .rules import Replaces, Rule
 
 MAX_ENTRY_BYTES = 4096
 """Greatest key and value together: the code grows with them, and a jump is 16 bits wide."""
@@ -39,28 +39,6 @@ _COUNTERS = struct.Struct("=5Q")
 # What the program keeps in registers over calls; the context gives its place to the update flag.
 _CONTEXT = _FLAG = Reg.R6
 _ENTRY_KEY, _ENTRY_VALUE, _MEMORY = Reg.R7, Reg.R8, Reg.R9
-
-
-class Replaces(Enum):
-    """When the value of the source takes the place of the one in the target."""
-
-    DIFFERENT = "whenever they differ: nothing else writes the target"
-    NEWER = "when its time is later: both are in use"
-    NEVER = "the target keeps what it has"
-
-
-class Rule(NamedTuple):
-    """Which entries a pass carries over; those that the target misses always.
-
-    A time is an unsigned 64-bit number in host byte order at ``timestamp_offset`` of the value,
-    in ns of CLOCK_MONOTONIC. With ``since`` only entries whose time is not before it are looked
-    at. ``dry_run`` only counts.
-    """
-
-    timestamp_offset: int | None = None
-    since: int = 0
-    replaces: Replaces = Replaces.DIFFERENT
-    dry_run: bool = False
 
 
 class Counts(NamedTuple):

@@ -6,11 +6,14 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import Any
 
-from .._execute.passes import carry, merge_rule
 from .._kernel import bpffs, proc
 from .._kernel.maps import Map
+from .._kernel.passes import carry
 from .._kernel.readers import Side, chunks, count_entries, open_reader
-from .._plan.bpf_map import Desired, Observed, Pending, PinState, effective_spec, spec_facts
+from .._kernel.rules import merge_rule
+from .._plan.bpf_map import Observed, Pending, PinState
+from .._plan.map_spec import effective_spec, spec_facts
+from .._plan.map_task import Desired
 from .._plan.migration import COPYABLE_TYPES, layout_matches, timestamp_fits
 from .._uapi.bpf import ARRAY_TYPES, LRU_TYPES
 from .._uapi.maps import MapInfo, MapSpec

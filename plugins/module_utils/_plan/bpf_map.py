@@ -3,31 +3,16 @@
 
 from __future__ import annotations
 
-import re
 from enum import Enum
-from pathlib import PurePosixPath
-from typing import Any, Mapping, NamedTuple
+from typing import NamedTuple
 
 from .._errors import BadInputError, RefusedError
-from .._uapi.bpf import LRU_TYPES, MapFlag, MapType
-from .._uapi.maps import (
-    MAP_FLAGS,
-    MAP_TYPES,
-    MapInfo,
-    MapSpec,
-    describe,
-    flag_names,
-    type_name,
-)
-from . import inputs
+from .._uapi.bpf import MapType
+from .._uapi.maps import MapInfo, MapSpec, describe, type_name
+from .map_spec import COMPARED, default_name, differences, effective_spec
+from .map_task import Desired
 from .migration import capacity, require_mergeable, require_migratable, require_timestamp, too_small
 
-MAX_U32 = 2**32 - 1
-MAX_KEY_SIZE = 512  # MAX_BPF_STACK, kernel/bpf/hashtab.c
-MAX_VALUE_SIZE = 4 << 20  # KMALLOC_MAX_SIZE
-KEYLESS_TYPES = frozenset(
-    {MapType.QUEUE, MapType.STACK, MapType.RINGBUF, MapType.BLOOM_FILTER, MapType.USER_RINGBUF}
-)
 CREATABLE_TYPES = frozenset(MapType) - {
     MapType.ARRAY_OF_MAPS,
     MapType.HASH_OF_MAPS,
@@ -41,26 +26,6 @@ CREATABLE_TYPES = frozenset(MapType) - {
     MapType.ARENA,
 }
 """Types that a handful of numbers describes; the others need an inner map, BTF or a program."""
-
-COMPARED = ("type", "key_size", "value_size", "max_entries", "flags")
-"""Parameters by which a pinned map matches or not."""
-
-
-class Desired(NamedTuple):
-    """The task's parameters; None where the task leaves a parameter as it is."""
-
-    path: str
-    state: str
-    on_mismatch: str
-    type: int | None = None
-    key_size: int | None = None
-    value_size: int | None = None
-    max_entries: int | None = None
-    flags: int | None = None
-    name: str | None = None
-    keep_old_pin: str | None = None
-    merge_from: str | None = None
-    timestamp_offset: int | None = None
 
 
 class PinState(NamedTuple):
@@ -116,65 +81,6 @@ class Plan(NamedTuple):
 
     actions: tuple[Action, ...]
     wanted: MapSpec | None
-
-
-def desired(params: Mapping[str, Any]) -> Desired:
-    """The parameters as a value. Raises BadInputError for one that can never work."""
-    flags = params["flags"]
-    wanted = Desired(
-        path=params["path"],
-        state=params["state"],
-        on_mismatch=params["on_mismatch"],
-        type=None if params["type"] is None else MAP_TYPES[params["type"]],
-        key_size=params["key_size"],
-        value_size=params["value_size"],
-        max_entries=params["max_entries"],
-        flags=None if flags is None else sum(MAP_FLAGS[flag] for flag in set(flags)),
-        name=params["name"],
-        keep_old_pin=params["keep_old_pin"],
-        merge_from=params["merge_from"],
-        timestamp_offset=params["timestamp_offset"],
-    )
-    _check_paths(wanted)
-    _check_sizes(wanted)
-    return wanted
-
-
-def _check_paths(wanted: Desired) -> None:
-    inputs.pin_path("path", wanted.path)
-    for parameter, path in (
-        ("keep_old_pin", wanted.keep_old_pin),
-        ("merge_from", wanted.merge_from),
-    ):
-        if path is not None:
-            inputs.pin_path(parameter, path)
-            inputs.distinct(parameter, path, wanted.path)
-    if wanted.name is not None:
-        inputs.map_name("name", wanted.name)
-    if wanted.merge_from and wanted.on_mismatch == "recreate":
-        raise BadInputError(
-            "merge_from", wanted.merge_from, "goes with on_mismatch=migrate or fail only"
-        )
-
-
-def _check_sizes(wanted: Desired) -> None:
-    smallest = 0 if wanted.type in KEYLESS_TYPES else 1
-    for parameter, value, low, high in (
-        ("max_entries", wanted.max_entries, 1, MAX_U32),
-        ("key_size", wanted.key_size, smallest, MAX_KEY_SIZE),
-        ("value_size", wanted.value_size, smallest, MAX_VALUE_SIZE),
-        ("timestamp_offset", wanted.timestamp_offset, 0, MAX_VALUE_SIZE),
-    ):
-        if value is not None:
-            inputs.in_range(parameter, value, low, high)
-
-
-def migration_options(params: Mapping[str, Any]) -> dict[str, Any]:
-    """How to migrate, by the names of the executor's options. Raises BadInputError."""
-    for parameter, high in (("batch_size", 16384), ("threads", 64), ("delta_passes", 100)):
-        inputs.in_range(parameter, params[parameter], 1, high)
-    names = ("batch_size", "threads", "delta_passes", "keep_old_pin", "timestamp_offset")
-    return {name: params[name] for name in names}
 
 
 def plan(wanted: Desired, seen: Observed) -> Plan:
@@ -237,28 +143,6 @@ def _new_spec(wanted: Desired, possible_cpus: int) -> MapSpec:
     return effective_spec(wanted, blank, possible_cpus)
 
 
-def default_name(path: str) -> str:
-    """The kernel name of a map that is pinned at ``path``: the pin's name, cut to 15 letters."""
-    return re.sub(r"[^A-Za-z0-9_]", "_", PurePosixPath(path).name)[:15]
-
-
-def effective_spec(wanted: Desired, base: MapSpec, possible_cpus: int) -> MapSpec:
-    """``base`` with what the task names, as the kernel will report it."""
-    named = {field: getattr(wanted, field) for field in (*COMPARED, "name")}
-    spec = base._replace(**{field: value for field, value in named.items() if value is not None})
-    if (spec.key_size, spec.value_size, spec.type) != (base.key_size, base.value_size, base.type):
-        spec = spec._replace(btf_id=0, btf_key_type_id=0, btf_value_type_id=0)
-    return spec._replace(max_entries=rounded_entries(spec, possible_cpus))
-
-
-def rounded_entries(spec: MapSpec, possible_cpus: int) -> int:
-    """max_entries as the kernel keeps it: an LRU without a common list gives each CPU as many."""
-    if spec.type not in LRU_TYPES or not spec.flags & MapFlag.NO_COMMON_LRU:
-        return spec.max_entries
-    above = -(-spec.max_entries // possible_cpus) * possible_cpus
-    return above if above <= MAX_U32 else above - possible_cpus
-
-
 def _plan_mismatch(wanted: Desired, seen: Observed, info: MapInfo, spec: MapSpec) -> list[Action]:
     found = differences(info.spec, spec)
     if not found:
@@ -288,27 +172,6 @@ def _require_free_keep(wanted: Desired, seen: Observed, info: MapInfo) -> None:
         )
 
 
-def differences(have: MapSpec, want: MapSpec) -> list[str]:
-    """The parameters that differ, each as ``name old -> new``."""
-    before, after = spec_facts(have), spec_facts(want)
-    return [
-        f"{field} {before[field]} -> {after[field]}"
-        for field in COMPARED
-        if before[field] != after[field]
-    ]
-
-
-def spec_facts(spec: MapSpec) -> dict[str, Any]:
-    """A map's parameters as results and diffs show them."""
-    return {
-        "type": type_name(spec.type),
-        "key_size": spec.key_size,
-        "value_size": spec.value_size,
-        "max_entries": spec.max_entries,
-        "flags": flag_names(spec.flags),
-    }
-
-
 def _plan_merge(wanted: Desired, seen: Observed, spec: MapSpec) -> list[Action]:
     source = seen.source.info if seen.source else None
     if source is None:
@@ -333,15 +196,3 @@ def unfinished(wanted: Desired, planned: Plan, pin: PinState) -> list[str]:
         as_planned = (planned.wanted is None) == (pin.kind is None)
         return [] if as_planned else [f"{pin.kind or 'nothing'} at {wanted.path}"]
     return differences(planned.wanted, pin.info.spec)
-
-
-def shown(path: str, spec: MapSpec | None) -> dict[str, Any]:
-    """One side of the diff."""
-    return (
-        {"path": path, "state": "present", **spec_facts(spec)}
-        if spec
-        else {
-            "path": path,
-            "state": "absent",
-        }
-    )

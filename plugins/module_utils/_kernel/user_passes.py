@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Passes that bring one map up to another: delta, prune and merge.
+"""Passes over two maps from user space, for kernels and map types without iterators.
 
 They compare in place; memory is one chunk, however large the maps.
 """
@@ -7,56 +7,14 @@ They compare in place; memory is one chunk, however large the maps.
 from __future__ import annotations
 
 import struct
-from enum import Enum
-from typing import NamedTuple, Sequence
+from typing import Sequence
 
-from .._kernel.chunks import Chunk
-from .._kernel.maps import value_slot
-from .._kernel.readers import DEFAULT_BATCH, Side, chunks, open_reader
-from .._kernel.writers import EntryWriter, Lookup
 from .._uapi.bpf import UpdateFlag
-
-
-class Pass(NamedTuple):
-    """What one pass saw and did, in entries."""
-
-    seen: int = 0
-    inserted: int = 0
-    updated: int = 0
-    deleted: int = 0
-
-    @property
-    def changed(self) -> int:
-        """Entries that the pass wrote or removed."""
-        return self.inserted + self.updated + self.deleted
-
-
-class Replaces(Enum):
-    """When the value of the source takes the place of the one in the target."""
-
-    DIFFERENT = "whenever they differ: nothing else writes the target"
-    NEWER = "when its time is later: both are in use"
-    NEVER = "the target keeps what it has"
-
-
-class Rule(NamedTuple):
-    """Which entries a pass carries over; those that the target misses always.
-
-    A time is an unsigned 64-bit number in host byte order at ``timestamp_offset`` of the value,
-    in ns of CLOCK_MONOTONIC. With ``since`` only entries whose time is not before it are looked
-    at. ``dry_run`` only counts.
-    """
-
-    timestamp_offset: int | None = None
-    since: int = 0
-    replaces: Replaces = Replaces.DIFFERENT
-    dry_run: bool = False
-
-
-def merge_rule(timestamp_offset: int | None, dry_run: bool = False) -> Rule:
-    """The rule for a target that is in use: it keeps its entries, or the later time wins."""
-    replaces = Replaces.NEVER if timestamp_offset is None else Replaces.NEWER
-    return Rule(timestamp_offset, replaces=replaces, dry_run=dry_run)
+from .chunks import Chunk
+from .maps import value_slot
+from .readers import DEFAULT_BATCH, Side, chunks, open_reader
+from .rules import Pass, Replaces, Rule
+from .writers import EntryWriter, Lookup
 
 
 def carry(source: Side, target: Side, rule: Rule, batch_size: int = DEFAULT_BATCH) -> Pass:

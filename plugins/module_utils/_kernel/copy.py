@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-from .._kernel.readers import (
+from .._uapi.bpf import BUCKETED_TYPES
+from .readers import (
     DEFAULT_BATCH,
     BatchReader,
     Reader,
@@ -15,8 +16,7 @@ from .._kernel.readers import (
     new_chunk,
     open_reader,
 )
-from .._kernel.writers import ChunkWriter
-from .._uapi.bpf import BUCKETED_TYPES
+from .writers import ChunkWriter
 
 
 def copy_entries(old: Side, new: Side, batch_size: int = DEFAULT_BATCH, threads: int = 1) -> int:

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Passes that bring one map up to another: in the kernel where it can, else from user space.
+
+Both ways do and count the same. The one in the kernel costs about a fifth.
+"""
+
+from __future__ import annotations
+
+from .._uapi.bpf import Cmd
+from . import iterator, user_passes
+from .readers import DEFAULT_BATCH, Side
+from .rules import Pass, Rule
+from .syscall import command_error
+
+
+def carry(source: Side, target: Side, rule: Rule, batch_size: int = DEFAULT_BATCH) -> Pass:
+    """Bring ``target`` up to ``source`` by ``rule``; with exact counts.
+
+    An entry that something else inserts or deletes between look-up and write is left to it; one
+    that is replaced or loses its neighbour at the very moment may be passed over, and is seen by
+    the next pass. Raises SyscallError, with E2BIG when ``target`` is full.
+    """
+    counts = iterator.carry(source, target, rule)
+    if counts is None:
+        return user_passes.carry(source, target, rule, batch_size)
+    if counts.refused:
+        raise command_error(Cmd.MAP_UPDATE_ELEM, counts.errno)
+    return Pass(counts.seen, counts.inserted, counts.updated)
+
+
+def prune(source: Side, target: Side, batch_size: int = DEFAULT_BATCH) -> Pass:
+    """Delete from ``target`` what is no longer in ``source``; only while nothing else writes it.
+
+    Keys to delete are collected first, as deleting during an iteration upsets it; they are as
+    many as ``source`` lost during the migration. Raises SyscallError.
+    """
+    missing = iterator.missing_keys(source, target)
+    if missing is None:
+        return user_passes.prune(source, target, batch_size)
+    return Pass(missing.seen, deleted=sum(target.map.delete(key) for key in missing.keys))
