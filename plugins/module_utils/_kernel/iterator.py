@@ -8,9 +8,9 @@ between them.
 The walk takes no bucket lock, unlike a read by batch. So a pass can miss an entry of the map that
 it walks when bpf_map_update_elem replaces the entry (which puts it in front of its bucket) while
 the program is at another entry of the same bucket, or when such another entry is deleted between
-two chunks. Writing through a pointer from a look-up, as data planes do for each packet, is no
-danger. What one pass misses the next one finds, so the last pass is one that changes nothing,
-one after the writers are gone, or one from user space.
+two chunks; it can also see an entry twice. Writing through a pointer from a look-up, as data
+planes do for each packet, is no danger. What one pass misses the next one finds; a pass that must
+be complete by itself is one after the writers are gone, or one from user space.
 """
 
 from __future__ import annotations
