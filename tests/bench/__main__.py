@@ -62,7 +62,7 @@ def _measure(results: Results) -> None:
 
 def _stage(results: Results, name: str, measure: Callable[..., Any]) -> None:
     try:
-        setattr(results, name, measure(results.scale))
+        measure(results.scale, getattr(results, name))
     except (BenchError, OSError) as error:
         say(f"bench: {name}: {error}")
         results.failed.append(f"{name}: {error}")

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -25,17 +24,15 @@ class Way:
     ours: bool = False
 
 
-def measure_copies(scale: Scale) -> Samples:
-    """Every way at every size, in random order, each run into a new map."""
-    samples: Samples = defaultdict(list)
+def measure_copies(scale: Scale, samples: Samples) -> None:
+    """Add every way at every size, in random order, each run into a new map."""
     for entries in scale.copies:
         maps.fill(maps.OLD, entries)
         for name in _order(scale, entries):
             say(f"copy of {entries}: {name}")
-            samples[name, entries].append(WAYS[name].run(entries))
+            samples.setdefault((name, entries), []).append(WAYS[name].run(entries))
             maps.drop(maps.NEW, maps.MOVED)
     maps.drop(maps.OLD)
-    return samples
 
 
 def _order(scale: Scale, entries: int) -> Iterator[str]:

@@ -8,7 +8,6 @@ import os
 import random
 import subprocess
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -47,14 +46,13 @@ class Delays(NamedTuple):
     packets: dict[str, list[Distribution]]
 
 
-def measure_delays(scale: Scale) -> Delays:
-    """Both probes under every load, in random order.
+def measure_delays(scale: Scale, found: Delays) -> None:
+    """Add both probes under every load, in random order.
 
     Without a second CPU there are no packets: whoever sends them would wait for the copy.
     """
     cpus = sorted(os.sched_getaffinity(0))
     busy, other = cpus[-1], cpus[0]
-    found = Delays(defaultdict(list), defaultdict(list))
     probes = [(found.wakeups, [program("lateness"), str(busy)])]
     if busy != other:
         probes.append((found.packets, _packet_probe(busy, other)))
@@ -63,9 +61,8 @@ def measure_delays(scale: Scale) -> Delays:
         for load in random.sample(list(TITLES), len(TITLES)):
             for results, probe in probes:
                 say(f"delays under: {TITLES[load]}")
-                results[load].append(_delays(probe, load, busy, scale))
+                results.setdefault(load, []).append(_delays(probe, load, busy, scale))
     maps.drop(maps.OLD, maps.NEW)
-    return found
 
 
 def _packet_probe(busy: int, other: int) -> list[str]:

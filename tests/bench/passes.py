@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,9 +47,8 @@ def has_map_iterators() -> bool:
     return btf.exists() and b"\0bpf_iter_bpf_map_elem\0" in btf.read_bytes()
 
 
-def measure_passes(scale: Scale) -> PassSamples:
-    """Every case in random order with full C batch copies in between."""
-    found = PassSamples(defaultdict(list), [])
+def measure_passes(scale: Scale, found: PassSamples) -> None:
+    """Add every case in random order with full C batch copies in between."""
     maps.fill(maps.OLD, scale.pass_entries)
     copy_by_c(scale.pass_entries)
     todo: list[Case | None] = [None, *CASES]
@@ -59,9 +57,9 @@ def measure_passes(scale: Scale) -> PassSamples:
         if case is None:
             found.copies.append(copy_by_c(scale.pass_entries))
         else:
-            found.passes[case].append(_pass(case, scale.pass_entries))
+            done = _pass(case, scale.pass_entries)
+            found.passes.setdefault(case, []).append(done)
     maps.drop(maps.OLD, maps.NEW)
-    return found
 
 
 def copy_by_c(entries: int) -> Sample:

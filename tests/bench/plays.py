@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,9 +32,8 @@ Seconds: TypeAlias = "dict[tuple[str, int], list[float]]"
 _LAB = {"BPFOPS_LAB_NAME": "bench", "BPFOPS_LAB_SUBNET": "10.83.0.0/24"}
 
 
-def measure_plays(scale: Scale) -> Seconds:
-    """Plays of one task and of several, in random order, on a lab node."""
-    seconds: Seconds = defaultdict(list)
+def measure_plays(scale: Scale, seconds: Seconds) -> None:
+    """Add plays of one task and of several, in random order, on a lab node."""
     with _lab_node() as hosts:
         cases = [(task, count) for task in TASKS for count in (1, scale.tasks)]
         for task, count in cases:
@@ -44,10 +42,9 @@ def measure_plays(scale: Scale) -> Seconds:
             say("play of {1} x {0}".format(*case))
             began = time.perf_counter()
             output = _play(hosts, *case)
-            seconds[case].append(time.perf_counter() - began)
+            seconds.setdefault(case, []).append(time.perf_counter() - began)
             if "changed=0 " not in output:
                 raise BenchError(f"A play that should change nothing did: {output}")
-    return seconds
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from tests.bench.scale import Scale
 
 @dataclass
 class Results:
-    """What was measured; a part is empty when it could not run, with the reason in ``failed``."""
+    """What was measured so far; ``failed`` says why a part is missing or incomplete."""
 
     scale: Scale
     copies: Samples = field(default_factory=dict)

@@ -15,10 +15,9 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from ansible_collections.bpfops.calico.plugins.module_utils._kernel import iterator
+from ansible_collections.bpfops.calico.plugins.module_utils._kernel import passes, user_passes
 from ansible_collections.bpfops.calico.plugins.module_utils._kernel.copy import copy_entries
 from ansible_collections.bpfops.calico.plugins.module_utils._kernel.maps import Map
-from ansible_collections.bpfops.calico.plugins.module_utils._kernel.passes import carry, prune
 from ansible_collections.bpfops.calico.plugins.module_utils._kernel.readers import Side
 from ansible_collections.bpfops.calico.plugins.module_utils._kernel.rules import Rule
 
@@ -71,16 +70,15 @@ def _copy(stack: ExitStack, arguments: argparse.Namespace) -> Operation:
 
 
 def _carry(stack: ExitStack, arguments: argparse.Namespace) -> Operation:
-    if arguments.batches:
-        setattr(iterator, "function_id", lambda *_: None)  # noqa: B010
     old, new = _side(stack, arguments.old), _side(stack, arguments.new)
     rule = Rule() if arguments.since is None else Rule(TIMESTAMP_OFFSET, arguments.since)
-    return lambda: carry(old, new, rule).changed
+    way = user_passes if arguments.batches else passes
+    return lambda: way.carry(old, new, rule).changed
 
 
 def _prune(stack: ExitStack, arguments: argparse.Namespace) -> Operation:
     old, new = _side(stack, arguments.old), _side(stack, arguments.new)
-    return lambda: prune(old, new).changed
+    return lambda: passes.prune(old, new).changed
 
 
 def _migrate(_: ExitStack, arguments: argparse.Namespace) -> Operation:
