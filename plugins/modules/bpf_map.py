@@ -265,8 +265,8 @@ migration:
     passes:
       description:
         - The passes after it in their order, each with the entries that it has C(seen),
-          C(inserted), C(updated), C(deleted) and, as their sum, C(changed). The last one ran after
-          the swap.
+          C(inserted), C(updated), C(deleted) and, as their sum, C(changed). The last one or two ran
+          after the swap.
       type: list
       elements: dict
     duration_ms:

@@ -17,7 +17,7 @@ import time
 from typing import NamedTuple
 
 from .._errors import UnverifiedError
-from .._kernel import bpffs
+from .._kernel import bpffs, user_passes
 from .._kernel.copy import copy_entries
 from .._kernel.maps import Map
 from .._kernel.objects import BpfObject
@@ -64,19 +64,21 @@ def migrate(path: str, wanted: MapSpec, options: Options) -> Migration:
     with Map.open(path) as old_map, Map.create(wanted) as new_map:
         old, new = Side(old_map, old_map.info().spec), Side(new_map, wanted)
         entries = copy_entries(old, new, options.batch_size, options.threads)
-        passes, since = converge(old, new, Progress(entries, began), options)
+        # Counted, as an LRU map may have evicted some; the passes then show it.
+        held = count_entries(*new) if wanted.type in LRU_TYPES else entries
+        passes, since = converge(old, new, Progress(held, began), options)
         if old_map.frozen():
             new_map.freeze()
         swap(old_map, new_map, path, options.keep_old_pin)
         if not new_map.frozen():
-            passes.append(carry(old, new, _last_rule(since, options), options.batch_size))
+            passes += finish(old, new, since, options)
     return Migration(entries, passes, (time.monotonic_ns() - began) // 1_000_000)
 
 
 class Progress(NamedTuple):
-    """What the copy did: entries written, and its start in ns of CLOCK_MONOTONIC."""
+    """What the copy did: entries in the new map, and its start in ns of CLOCK_MONOTONIC."""
 
-    copied: int
+    held: int
     began: int
 
 
@@ -101,31 +103,40 @@ def converge(old: Side, new: Side, progress: Progress, options: Options) -> tupl
             before = since = 0
         elif not passes[-1].changed or _gains_nothing(passes):
             break
-    _require_no_eviction(new, passes[-1])
+    _require_no_eviction(new, held)
     if held > passes[-1].seen and old.spec.type not in ARRAY_TYPES:
         passes.append(prune(old, new, options.batch_size))
     return passes, before
 
 
-def _last_rule(since: int, options: Options) -> Rule:
-    # Programs still write the old map until they are loaded again, so its value is the fresher
-    # one, unless the entries can say so themselves.
-    replaces = Replaces.DIFFERENT if options.timestamp_offset is None else Replaces.NEWER
-    return Rule(options.timestamp_offset, max(0, since - TIME_MARGIN), replaces)
+def finish(old: Side, new: Side, since: int, options: Options) -> list[Pass]:
+    """Pick up what reached the old map up to the swap; what others wrote to the new one stays.
+
+    Programs still write the old map until they are loaded again, so its value is the fresher one,
+    unless the entries can say so themselves. Without times a pass from user space would take
+    twice as long as the copy, so one in the kernel is repeated when it finds something.
+    """
+    if options.timestamp_offset is not None:
+        rule = Rule(options.timestamp_offset, max(0, since - TIME_MARGIN), Replaces.NEWER)
+        return [user_passes.carry(old, new, rule, options.batch_size)]
+    passes = [carry(old, new, Rule(), options.batch_size)]
+    if passes[0].changed:
+        passes.append(carry(old, new, Rule(), options.batch_size))
+    return passes
 
 
 def _gains_nothing(passes: list[Pass]) -> bool:
     return len(passes) > 1 and passes[-1].changed >= passes[-2].changed
 
 
-def _require_no_eviction(new: Side, last: Pass) -> None:
+def _require_no_eviction(new: Side, held: int) -> None:
     if new.spec.type not in LRU_TYPES:
         return
-    held = count_entries(new.map, new.spec)
-    if held < last.seen:  # a pass leaves every entry that it has seen in the new map
+    kept = count_entries(new.map, new.spec)
+    if kept < held:
         raise UnverifiedError(
             f"max_entries: {new.spec.max_entries} is too small for an LRU map, which kept only "
-            f"{held} of {last.seen} entries; the old map is still in place."
+            f"{kept} of {held} entries; the old map is still in place."
         )
 
 
