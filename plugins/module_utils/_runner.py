@@ -7,7 +7,7 @@ from typing import Any, Callable, Mapping, NamedTuple, Sequence
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
-from ._errors import BpfopsError, MissingLibraryError, UnverifiedError
+from ._errors import BadInputError, BpfopsError, MissingLibraryError, UnverifiedError
 from ._kernel.lock import node_lock
 from ._kernel.proc import require_bpf_rights
 
@@ -75,6 +75,8 @@ def converge(steps: Steps, check_mode: bool, lock_timeout: float) -> Result:
     Raises RefusedError when the plan or the lock is refused, UnverifiedError when reading back
     does not show what was planned.
     """
+    if lock_timeout < 0:
+        raise BadInputError("lock_timeout", lock_timeout, "is not 0 seconds or more")
     if check_mode:
         seen = steps.observe()
         return steps.show(seen, steps.plan(seen))

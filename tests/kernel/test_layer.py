@@ -140,6 +140,23 @@ def test_writing_entry_by_entry_where_there_is_no_batch(pins: Path) -> None:
     assert rawbpf.dump(target, 4, 8) == rawbpf.dump(fd, 4, 8)
 
 
+@pytest.mark.parametrize("batch", [True, False])
+def test_deleting_passes_what_is_gone_already(
+    pins: Path, batch: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fd = make(pins / "m", HASH, 1000)
+    entries = fill(fd, HASH, 900)
+    if not batch:
+        monkeypatch.setattr(writers, "_delete_batch", lambda target, keys: None)
+    doomed = [key for key in entries if key[0] % 3]
+    for gone in (doomed[0], doomed[300], doomed[-1]):
+        rawbpf.delete(fd, gone)
+    with maps.Map.open(str(pins / "m")) as opened:
+        assert writers.delete_keys(opened, doomed) == len(doomed) - 3
+        assert writers.delete_keys(opened, []) == 0
+    assert set(rawbpf.keys(fd, 4)) == set(entries) - set(doomed)
+
+
 def test_programs_tell_their_maps(pins: Path) -> None:
     map_fd = make(pins / "m", HASH, 10)
     fd = rawbpf.load_program(rawbpf.SCHED_CLS, rawbpf.using(map_fd, 0), "bpfops_user")

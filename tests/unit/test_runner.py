@@ -157,6 +157,14 @@ def test_order_of_the_steps(
     assert result.facts == ({"done": True} if "execute" in expected else {})
 
 
+@pytest.mark.parametrize("check_mode", [True, False])
+def test_a_negative_timeout_is_refused(check_mode: bool) -> None:
+    log = Log()
+    with pytest.raises(errors.BadInputError, match="lock_timeout: -1 is not 0 seconds or more"):
+        _runner.converge(log.steps(), check_mode, -1)
+    assert log.calls == []
+
+
 def test_what_reading_back_does_not_show_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     log = Log(missing=("max_entries 5 -> 7",))
     monkeypatch.setattr(_runner, "node_lock", NoLock(log))

@@ -16,6 +16,7 @@ from . import iterator, user_passes
 from .readers import DEFAULT_BATCH, Side
 from .rules import Pass, Rule
 from .syscall import command_error
+from .writers import delete_keys
 
 
 def carry(source: Side, target: Side, rule: Rule, batch_size: int = DEFAULT_BATCH) -> Pass:
@@ -41,4 +42,4 @@ def prune(source: Side, target: Side, batch_size: int = DEFAULT_BATCH) -> Pass:
     missing = iterator.missing_keys(source, target)
     if missing is None:
         return user_passes.prune(source, target, batch_size)
-    return Pass(missing.seen, deleted=sum(target.map.delete(key) for key in missing.keys))
+    return Pass(missing.seen, deleted=delete_keys(target.map, missing.keys))

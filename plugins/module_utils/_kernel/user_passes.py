@@ -14,7 +14,7 @@ from .chunks import Chunk
 from .maps import value_slot
 from .readers import DEFAULT_BATCH, Side, chunks, open_reader
 from .rules import Pass, Replaces, Rule
-from .writers import EntryWriter, Lookup
+from .writers import EntryWriter, Lookup, delete_keys
 
 
 def carry(source: Side, target: Side, rule: Rule, batch_size: int = DEFAULT_BATCH) -> Pass:
@@ -77,4 +77,4 @@ def prune(source: Side, target: Side, batch_size: int = DEFAULT_BATCH) -> Pass:
         size = chunk.key_size
         for index in lookup.missing(chunk, range(chunk.count)):
             doomed.append(bytes(chunk.key_view[index * size : (index + 1) * size]))
-    return Pass(seen, deleted=sum(target.map.delete(key) for key in doomed))
+    return Pass(seen, deleted=delete_keys(target.map, doomed))

@@ -11,7 +11,7 @@ from .._uapi.bpf import Cmd, UpdateFlag
 from .attr import ATTR_SIZE, Attr
 from .chunks import Chunk
 from .maps import Map
-from .readers import NO_BATCH
+from .readers import DEFAULT_BATCH, NO_BATCH
 from .syscall import command_error, raw_bpf
 
 
@@ -63,6 +63,37 @@ class EntryWriter:
         if error > 0:
             raise command_error(Cmd.MAP_UPDATE_ELEM, error)
         return True
+
+
+def delete_keys(target: Map, keys: Sequence[bytes], batch_size: int = DEFAULT_BATCH) -> int:
+    """Delete entries by MAP_DELETE_BATCH (5.6), or one by one; how many there were to delete.
+
+    A key that something else has deleted is passed. Raises SyscallError.
+    """
+    deleted = 0
+    for first in range(0, len(keys), batch_size):
+        part = keys[first : first + batch_size]
+        done = _delete_batch(target, part)
+        deleted += sum(target.delete(key) for key in part) if done is None else done
+    return deleted
+
+
+def _delete_batch(target: Map, keys: Sequence[bytes]) -> int | None:
+    packed, size, attr = ctypes.create_string_buffer(b"".join(keys)), len(keys[0]), Attr()
+    attr.batch.map_fd = target.fd
+    place = deleted = 0
+    while place < len(keys):
+        attr.batch.keys = ctypes.addressof(packed) + place * size
+        attr.batch.count = len(keys) - place
+        error = -raw_bpf(Cmd.MAP_DELETE_BATCH, ctypes.addressof(attr))
+        if error in NO_BATCH:
+            return None
+        if error > 0 and error != errno.ENOENT:
+            raise command_error(Cmd.MAP_DELETE_BATCH, error)
+        # ENOENT: the call ended at a key that was not there, after count others.
+        deleted += attr.batch.count
+        place += attr.batch.count + (error == errno.ENOENT)
+    return deleted
 
 
 class Lookup:
