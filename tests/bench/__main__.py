@@ -20,7 +20,14 @@ from tests.bench.plays import measure_plays
 from tests.bench.report import page
 from tests.bench.results import Results
 from tests.bench.scale import FULL, QUICK
-from tests.bench.tools import BUILD, REPOSITORY, BenchError, compile_programs, say
+from tests.bench.tools import (
+    BUILD,
+    REPOSITORY,
+    BenchError,
+    compile_programs,
+    fingerprint,
+    say,
+)
 
 
 def main() -> int:
@@ -50,6 +57,7 @@ def _measure(results: Results) -> None:
     if os.geteuid():
         raise BenchError("The benchmark needs root: it creates BPF maps and mounts a bpffs.")
     compile_programs()
+    code = fingerprint()
     _stage(results, "plays", measure_plays)  # the lab has to be in the machine's own mounts
     maps.enter_private_mounts()
     for name, measure in (
@@ -58,6 +66,8 @@ def _measure(results: Results) -> None:
         ("copies", measure_copies),
     ):
         _stage(results, name, measure)
+    if fingerprint() != code:
+        results.failed.append("The code of the collection changed while it was measured.")
 
 
 def _stage(results: Results, name: str, measure: Callable[..., Any]) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -60,6 +61,14 @@ def subject(*arguments: str) -> list[str]:
 def environment() -> dict[str, str]:
     """Environment in which the collection can be imported from the checkout."""
     return {**os.environ, "PYTHONPATH": str(REPOSITORY / ".build" / "src")}
+
+
+def fingerprint() -> str:
+    """A hash over the code of the collection that is measured."""
+    digest = hashlib.sha256()
+    for path in sorted((REPOSITORY / "plugins").rglob("*.py")):
+        digest.update(str(path).encode() + path.read_bytes())
+    return digest.hexdigest()
 
 
 def run(*command: str, env: dict[str, str] | None = None) -> str:
