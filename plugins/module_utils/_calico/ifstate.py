@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The interface state map: layouts by release, and what its ingress and egress mean."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from .rows import closed, one_of, since
+from .versions import VersionSet
+
+NO_INDEX = 0xFFFFFFFF
+"""-1 as the unsigned value that means: no index."""
+
+
+class IfstateLayout(NamedTuple):
+    """Value layout of a map name: ``fields`` are name, offset, size in bytes.
+
+    The key is the ifindex, 4 bytes little endian. ``ready`` are the flag bits that say that an
+    interface is programmed, for each family in use.
+    """
+
+    map_name: str
+    releases: VersionSet
+    value_size: int
+    fields: tuple[tuple[str, int, int], ...]
+    ready: tuple[int, ...]
+    source: str
+    certain: bool = True
+
+
+class Direction(NamedTuple):
+    """What ingress and egress in the field names mean for a workload's interface.
+
+    ``policy``: the direction of the policy, so ``ingress`` fields belong to the tc egress hook.
+    ``hook``: the tc hook. Host interfaces are the same in both. ``none``: no such fields.
+    """
+
+    releases: VersionSet
+    meaning: str
+    source: str
+
+
+_HEAD = (("flags", 0, 4), ("name", 4, 16))
+_SOURCE = "programs 3.1; maps 4.6"
+
+LAYOUTS: tuple[IfstateLayout, ...] = (
+    IfstateLayout("cali_iface2", since("3.26"), 20, _HEAD, (0x2,), _SOURCE),
+    IfstateLayout(
+        "cali_iface3",
+        since("3.27"),
+        40,
+        (
+            *_HEAD,
+            ("xdp_policy", 20, 4),
+            ("ingress_policy", 24, 4),
+            ("egress_policy", 28, 4),
+            ("tc_filter_ingress", 32, 4),
+            ("tc_filter_egress", 36, 4),
+        ),
+        (0x2,),
+        _SOURCE,
+    ),
+    IfstateLayout(
+        "cali_iface4",
+        since(">=3.28"),
+        52,
+        (
+            *_HEAD,
+            ("xdp_policy_v4", 20, 4),
+            ("ingress_policy_v4", 24, 4),
+            ("egress_policy_v4", 28, 4),
+            ("xdp_policy_v6", 32, 4),
+            ("ingress_policy_v6", 36, 4),
+            ("egress_policy_v6", 40, 4),
+            ("tc_filter_ingress", 44, 4),
+            ("tc_filter_egress", 48, 4),
+        ),
+        (0x2, 0x4),
+        _SOURCE,
+    ),
+)
+
+DIRECTIONS: tuple[Direction, ...] = (
+    Direction(since("3.26"), "none", _SOURCE),
+    Direction(since(">=3.27,<3.31.3"), "policy", "programs 3.1; log lines of #9760"),
+    Direction(since(">=3.31.3"), "hook", "programs 3.1; #11443/#11488"),
+)
+
+
+def layout_of(release: VersionSet) -> IfstateLayout:
+    """The layout of a release. Raises RefusedError: not the same in all of ``release``."""
+    return one_of(closed(LAYOUTS, lambda row: "layout"), release, "The ifstate layout")
+
+
+def layout_of_map(map_name: str, value_size: int) -> IfstateLayout | None:
+    """The layout of a map, None when its name or value size is not known."""
+    for row in LAYOUTS:
+        if (row.map_name, row.value_size) == (map_name, value_size):
+            return row
+    return None
+
+
+def direction_of(release: VersionSet) -> str:
+    """policy, hook or none. Raises RefusedError: not the same in all of ``release``."""
+    rows = closed(DIRECTIONS, lambda row: "direction")
+    return one_of(rows, release, "The meaning of ingress in the ifstate map").meaning
+
+
+def filter_field(meaning: str, hook: str, workload: bool) -> str:
+    """The field with the log filter's index for a tc hook, ``ingress`` or ``egress``."""
+    swapped = workload and meaning == "policy"
+    if swapped:
+        hook = {"ingress": "egress", "egress": "ingress"}[hook]
+    return f"tc_filter_{hook}"

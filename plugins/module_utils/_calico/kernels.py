@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Kernels and distributions: what eBPF mode needs, and pairs that are known to break."""
+
+from __future__ import annotations
+
+import re
+
+from .._errors import BadInputError
+from .rows import closed, rows_of
+from .tables import kernel_rows
+from .tables.kernel_rows import FeatureFloor, KernelFloor, KernelPair, KernelVersion
+from .versions import VersionSet
+
+FLOORS: tuple[KernelFloor, ...] = kernel_rows.FLOORS
+FEATURES: tuple[FeatureFloor, ...] = kernel_rows.FEATURES
+PAIRS: tuple[KernelPair, ...] = kernel_rows.PAIRS
+
+_RELEASE = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?(?:-(\d+))?", re.ASCII)
+
+
+def parse_kernel(text: str) -> KernelVersion:
+    """A kernel version from what uname -r prints. Raises BadInputError."""
+    match = _RELEASE.match(text)
+    if not match:
+        raise BadInputError("kernel", text, "is not a kernel release such as 5.15.0-91-generic")
+    major, minor, patch, build = (int(part or 0) for part in match.groups())
+    return KernelVersion(major, minor, patch, build)
+
+
+def floors_of(release: VersionSet, distribution: str = "") -> tuple[KernelFloor, ...]:
+    """The kernels that some of ``release`` needs.
+
+    ``distribution`` as in Ansible's ansible_os_family or ansible_distribution; rows of the
+    distribution hold instead of the generic ones of the same kind.
+    """
+    rows = rows_of(closed(FLOORS, lambda row: (row.distribution, row.kind)), release)
+    own = [row for row in rows if distribution and row.distribution == distribution]
+    kinds = {row.kind for row in own}
+    return (*own, *(row for row in rows if not row.distribution and row.kind not in kinds))
+
+
+def features_of(release: VersionSet) -> tuple[FeatureFloor, ...]:
+    """Features that need a newer kernel than the release itself."""
+    return rows_of(closed(FEATURES, lambda row: row.feature), release)
+
+
+def bad_pairs(release: VersionSet, kernel: KernelVersion) -> tuple[KernelPair, ...]:
+    """What is known to break on this kernel with some of ``release``."""
+    return tuple(
+        row
+        for row in rows_of(PAIRS, release)
+        if any(low <= kernel < high for low, high in row.kernels)
+    )
