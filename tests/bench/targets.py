@@ -96,7 +96,7 @@ def _delays(results: Results) -> Iterator[Target]:
     nothing = p99(packets.get(lateness.NOTHING, []))
     for load in (lateness.COPY, *lateness.PASSES):
         figure = ratio(p99(packets.get(load, [])), nothing)
-        # "Unchanged": the probes that the bound comes from saw 73 to 111 µs without a cause.
+        # "Unchanged": the probes that the bound comes from saw 72 to 111 µs without a cause.
         yield Target(
             f"UDP round trip p99 under {lateness.TITLES[load]}, to nothing running", figure, 1.5
         )
