@@ -95,3 +95,11 @@ def memory() -> Memory:
     text = Path("/proc/meminfo").read_text("ascii")
     fields = {name: int(kib) * 1024 for name, kib in re.findall(r"^(\w+):\s+(\d+) kB$", text, re.M)}
     return Memory(fields["MemTotal"], fields["MemAvailable"])
+
+
+def netfilter_seconds(name: str) -> int | None:
+    """A timeout below /proc/sys/net/netfilter of this network namespace; None without it."""
+    try:
+        return int(Path("/proc/sys/net/netfilter", name).read_text("ascii"))
+    except (OSError, ValueError):
+        return None
