@@ -42,7 +42,7 @@ CT_KEY = Key(6, Endpoint(V4, 1), Endpoint(CLIENT, 2))
 CT_KEY_HEX = "06 00 00 00" + V4_HEX + CLIENT_HEX + "01 00 02 00"
 CT_KEY_6 = Key(17, Endpoint(V6, 1), Endpoint(CLIENT_6, 2))
 CT_KEY_6_HEX = "11 00 00 00" + V6_HEX + CLIENT_6_HEX + "01 00 02 00"
-TIMES = "05 00 00 00 00 00 00 00 06 00 00 00 00 00 00 00"
+TIMES = "05 00 00 00 00 00 00 00 06 00 00 00 00 00 00 80"
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ TIMES = "05 00 00 00 00 00 00 00 06 00 00 00 00 00 00 00"
 )
 def test_the_cleanup_queue(packed: bytes, partner: Key | None) -> None:
     queued = cleanup_queue.decode_queued(packed)
-    assert queued == (partner, 5, 6)
+    assert queued == (partner, 5, 6 | 1 << 63)
     assert cleanup_queue.encode_queued(queued, len(packed)) == packed
 
 
