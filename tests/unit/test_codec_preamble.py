@@ -180,6 +180,8 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"jumps": (1, 2)}, "2 jumps where 40 are"),
     ({"jumps": (-1,) * 40}, "does not fit"),
     ({"log_filter_jmp": None}, "does not fit"),
+    ({"raw_iface_name": b"a" * 17}, "longer than 16 bytes"),
+    ({"host_ip": bytes(16)}, "longer than 4 bytes"),
 ]
 
 

@@ -32,9 +32,13 @@ class Packing(NamedTuple):
     def pack(self, size: int, *values: Any) -> bytes:
         """``size`` bytes of these fields. Raises LayoutError for a value that does not fit."""
         try:
-            return struct.pack(self._format(size), *values)
+            packed = struct.pack(self._format(size), *values)
         except struct.error as error:
             raise LayoutError(f"{self.what}: {values!r} does not fit ({error}).") from error
+        for value, kept in zip(values, self.unpack(packed)):
+            if isinstance(value, bytes) and len(value) > len(kept):  # pack cuts without a word
+                raise LayoutError(f"{self.what}: {value!r} is longer than {len(kept)} bytes.")
+        return packed
 
     def _format(self, size: int) -> str:
         if size not in self.formats:

@@ -96,7 +96,5 @@ def encode_ifstate(value: IfState, size: int) -> bytes:
     if present != set(INDEXES[size]):
         different = ", ".join(sorted(present ^ set(INDEXES[size])))
         raise LayoutError(f"interface state value of {size} bytes: {different} do not match.")
-    if len(value.raw_name) > 16:
-        raise LayoutError(f"interface state value: {value.name!r} is longer than 16 bytes.")
     slots = (getattr(value, name) for name in INDEXES[size])
     return _VALUE.pack(size, value.flags, value.raw_name, *slots)
