@@ -111,6 +111,14 @@ def test_two_threads_copy_the_same(pins: Path) -> None:
     assert (first["seen"], first["changed"]) == (3000, 0)
 
 
+def test_two_threads_are_not_taken_for_an_eviction(pins: Path) -> None:
+    path = pins / "m"
+    old = make(path, LRU_HASH, 5000)
+    wanted = fill(old, LRU_HASH, 3000)
+    run(path=str(path), max_entries=9000, threads=3, batch_size=64)
+    assert content(path, 4, 8) == wanted
+
+
 def test_hash_bucket_larger_than_the_batch(pins: Path) -> None:
     path = pins / "m"
     old = make(path, HASH, 4096)

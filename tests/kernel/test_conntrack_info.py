@@ -171,6 +171,12 @@ def test_a_map_of_another_layout_is_refused(pins: Path) -> None:
         report(pins, calico_version="3.29")
 
 
+def test_a_map_of_an_unknown_version_is_refused(pins: Path) -> None:
+    make(pins / "cali_v4_ct5", LRU_HASH, 10, key=16, value=88)
+    with pytest.raises(errors.RefusedError, match="cali_v4_ct5 is a conntrack map of a version"):
+        report(pins, calico_version="3.32")
+
+
 def test_a_node_without_tables(pins: Path) -> None:
     assert report(pins, calico_version="3.29").facts["tables"] == []
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import struct
 import time
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import pytest
 
 from ansible_collections.bpfops.calico.plugins.module_utils import _errors as errors
 from ansible_collections.bpfops.calico.plugins.module_utils._execute import migrate
+from ansible_collections.bpfops.calico.plugins.module_utils._kernel import iterator, rules
 from tests.kernel.support import HASH, LRU_HASH, content, fill, make, names, run, shown
 from tests.observe import rawbpf
 
@@ -143,3 +145,43 @@ def test_lru_that_evicts_is_noticed_before_the_swap(
         run(path=str(path), max_entries=500)
     assert shown(path)["id"] == rawbpf.map_id(old)
     assert len(content(path, 4, 8)) == 1500
+
+
+def test_what_one_pass_misses_the_next_finds(pins: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A walk in the kernel may pass over an entry that is replaced at that very moment."""
+    path = pins / "m"
+    old = make(path, HASH, 100, value=16)
+    rawbpf.put(old, b"both", stamped(1))
+    rawbpf.put(old, b"busy", stamped(1))
+    monkeypatch.setattr(migrate, "TIME_MARGIN", 0)
+    carry, calls = migrate.carry, [0]
+
+    def careless(*args: Any) -> Any:
+        calls[0] += 1
+        if calls[0] == 2:
+            return rules.Pass(2, 0, 1)  # it has seen something, but not this entry
+        done = carry(*args)
+        if calls[0] == 1:
+            rawbpf.put(old, b"both", stamped(7))
+            return done._replace(updated=2)
+        return done
+
+    def nothing(*args: Any) -> rules.Pass:
+        return rules.Pass()
+
+    monkeypatch.setattr(migrate, "carry", careless)
+    monkeypatch.setattr(migrate.user_passes, "carry", nothing)
+    run(path=str(path), max_entries=200, timestamp_offset=8)
+    assert STAMP.unpack(content(path, 4, 16)[b"both"])[0] == 7
+
+
+def test_what_the_kernel_refuses_is_done_from_user_space(
+    pins: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = iterator.Counts(seen=1, inserted=0, updated=0, refused=1, errno=errno.ENOMEM)
+    monkeypatch.setattr(iterator, "carry", lambda *args: refused)
+    path, other = pins / "m", pins / "other"
+    make(path, HASH, 10)
+    rawbpf.put(make(other, HASH, 10), b"only", b"sourcexx")
+    run(path=str(path), merge_from=str(other))
+    assert content(path, 4, 8) == {b"only": b"sourcexx"}

@@ -23,6 +23,10 @@ from ansible_collections.bpfops.calico.plugins.module_utils._calico.codecs.connt
     ConntrackLayout,
     FirstWord,
 )
+from ansible_collections.bpfops.calico.plugins.module_utils._calico.conntrack_expiry import (
+    expiry_of,
+)
+from ansible_collections.bpfops.calico.plugins.module_utils._calico.versions import parse_range
 
 SECOND = 10**9
 NOW = 100_000 * SECOND
@@ -62,6 +66,8 @@ def test_groups_agree_with_decoded_entries(layout: ConntrackLayout, rules: life.
         (conntrack.decode_key(key), conntrack.decode_value(value, layout)) for key, value in entries
     ]
     assert sum(item.entries for item in groups) == 3000
+    # The key in a NAT_FWD value stands where others have bits, and must not split its group.
+    assert not any(g.bits_a or g.bits_b for g, _, _ in groups if g.type == 1)
     assert sum(tally.by_protocol(groups).values()) == 3000
     assert tally.by_protocol(groups)["tcp"] == sum(key.protocol == 6 for key, _ in decoded)
     assert tally.by_type(groups)["NAT_FWD"] == sum(value.type == 1 for _, value in decoded)
@@ -84,6 +90,30 @@ def test_groups_agree_with_decoded_entries(layout: ConntrackLayout, rules: life.
     assert sum(totals.talkers.values()) == len(begun)
     for address, count in totals.talkers.most_common(5):
         assert begun.count(address) == count
+
+
+@pytest.mark.parametrize(
+    ("release", "rules", "certain"),
+    [
+        ("3.27.3", life.RULES_TO_3_27, True),
+        ("3.28", life.RULES_3_28_TO_3_29, True),
+        ("3.29.7", life.RULES_3_28_TO_3_29, True),
+        ("3.30", life.RULES_FROM_3_30, True),
+        ("3.32.1", life.RULES_FROM_3_30, True),
+        (">=3.26,<3.29", life.RULES_3_28_TO_3_29, False),
+        (">=3.29,<3.31", life.RULES_FROM_3_30, False),
+    ],
+)
+def test_rules_and_timers_of_a_release(release: str, rules: life.Rules, certain: bool) -> None:
+    found = expiry_of(parse_range(release), {})
+    assert (found.rules, found.certain) == (rules, certain)
+    assert found.timeouts == TIMEOUTS
+
+
+def test_timers_that_are_configured_or_follow_a_sysctl() -> None:
+    found = expiry_of(parse_range("3.31"), {"udp": 90}, lambda name: 120)
+    assert found.timeouts == TIMEOUTS._replace(udp=90 * SECOND, tcp_fins_seen=120 * SECOND)
+    assert expiry_of(parse_range("3.29"), {}, lambda name: 120).timeouts == TIMEOUTS
 
 
 def test_histogram() -> None:

@@ -9,13 +9,9 @@ after one more in the kernel.
 
 from __future__ import annotations
 
-import errno
-
-from .._uapi.bpf import Cmd
 from . import iterator, user_passes
 from .readers import DEFAULT_BATCH, Side
 from .rules import Pass, Rule
-from .syscall import command_error
 from .writers import delete_keys
 
 
@@ -26,9 +22,7 @@ def carry(source: Side, target: Side, rule: Rule, batch_size: int = DEFAULT_BATC
     Raises SyscallError, with E2BIG when ``target`` is full.
     """
     counts = iterator.carry(source, target, rule)
-    if counts is not None and counts.errno == errno.E2BIG:
-        raise command_error(Cmd.MAP_UPDATE_ELEM, counts.errno)
-    if counts is None or counts.refused:  # short of memory or locks, which user space waits for
+    if counts is None or counts.refused:  # user space waits for memory and locks, or says why not
         return user_passes.carry(source, target, rule, batch_size)
     return Pass(counts.seen, counts.inserted, counts.updated)
 

@@ -8,11 +8,11 @@ from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 from .._calico.conntrack_expiry import expiry_of
-from .._calico.maps import rows_fitting
+from .._calico.maps import rows_fitting, rows_named
 from .._calico.releases import known_releases
 from .._calico.rows import require_known
 from .._calico.versions import VersionSet, union
-from .._errors import BadInputError, SyscallError
+from .._errors import BadInputError, RefusedError, SyscallError
 from .._kernel import bpffs, proc
 from .._kernel.maps import Map
 from .._plan.conntrack_query import Query
@@ -40,7 +40,7 @@ def conntrack_report(pin_dir: str, query: Query) -> Report:
     """Survey each conntrack map pinned in ``pin_dir``.
 
     Raises BadInputError for a directory that is not on a bpffs and for a release that is not
-    known, LayoutError for a map whose layout is not known, SyscallError.
+    known, RefusedError for a map whose version or layout is not known, SyscallError.
     """
     if not bpffs.on_bpffs(pin_dir):
         raise BadInputError("pin_dir", pin_dir, "is not on a bpffs, where pins live")
@@ -48,6 +48,7 @@ def conntrack_report(pin_dir: str, query: Query) -> Report:
     told = _told(pinned, query)
     expiry = expiry_of(told.releases, query.timeouts, proc.netfilter_seconds)
     newest = max(span.low for span in told.releases.spans)
+    _require_known_versions(pinned)
     tables = [
         survey(path, query, expiry, newest if expiry.certain else None)
         for path in pinned
@@ -60,6 +61,13 @@ def conntrack_report(pin_dir: str, query: Query) -> Report:
     }
     unclear = f"Calico {told.releases} judge the life of entries differently; set calico_version."
     return Report(facts, () if expiry.certain or not tables else (unclear,))
+
+
+def _require_known_versions(pinned: dict[str, MapSpec]) -> None:
+    # A later version may have other fields in as many bytes.
+    for path in pinned:
+        if _family(path) and not rows_named(PurePosixPath(path).name):
+            raise RefusedError(f"{path} is a conntrack map of a version that is not known here.")
 
 
 def _family(path: str) -> str | None:
