@@ -110,7 +110,7 @@ def test_names_of_the_rodata_maps() -> None:
 
 
 @pytest.mark.parametrize(
-    "row", preamble.all_layouts(), ids=lambda row: f"{row.program} {row.releases}"
+    "row", preamble.LAYOUTS.rows, ids=lambda row: f"{row.program} {row.releases}"
 )
 def test_every_globals_row_is_sound(row: GlobalsLayout) -> None:
     end = 0
@@ -131,7 +131,7 @@ def test_a_new_globals_layout_is_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
     row = row._replace(
         releases=parse_range(">=3.40"), value_size=560, struct_size=280, halves=(0, 280)
     )
-    monkeypatch.setattr(preamble, "LAYOUTS", (*preamble.LAYOUTS, row))
+    monkeypatch.setattr(preamble, "LAYOUTS", preamble.LAYOUTS.plus(row))
     assert preamble.globals_layouts_of(parse_release("3.40")) == (row,)
     assert preamble.placed(row, "jumps") == ((100, 380), 160)
     assert preamble.globals_layouts_of(parse_release("3.33"))[0].value_size == 552

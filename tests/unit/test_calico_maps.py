@@ -231,7 +231,7 @@ def test_the_two_maps_called_cali_jump3_are_told_apart_by_their_entries() -> Non
     assert maps.rows_fitting(first.spec) == (first,)
 
 
-@pytest.mark.parametrize("row", maps.all_maps(), ids=lambda row: f"{row.name} {row.releases}")
+@pytest.mark.parametrize("row", maps.MAPS.rows, ids=lambda row: f"{row.name} {row.releases}")
 def test_every_row_is_sound(row: CalicoMap) -> None:
     assert 0 < len(row.name) <= 15
     assert row.source
@@ -242,7 +242,7 @@ def test_every_row_is_sound(row: CalicoMap) -> None:
 
 
 def test_no_two_rows_for_one_purpose_hold_at_once() -> None:
-    rows = maps.all_maps()
+    rows = maps.MAPS.rows
     for number, row in enumerate(rows):
         for other in rows[number + 1 :]:
             if (row.role, row.family) == (other.role, other.family) or row.name == other.name:
@@ -250,8 +250,8 @@ def test_no_two_rows_for_one_purpose_hold_at_once() -> None:
 
 
 def test_every_ipv6_map_has_its_ipv4_twin() -> None:
-    twins = {(row.name, row.role): row for row in maps.all_maps() if row.family == 4}
-    sixes = [row for row in maps.all_maps() if row.family == 6]
+    twins = {(row.name, row.role): row for row in maps.MAPS if row.family == 4}
+    sixes = [row for row in maps.MAPS if row.family == 6]
     assert len(sixes) == 15
     for six in sixes:
         four = twins[(six.name.replace("_v6_", "_v4_"), six.role)]
@@ -270,7 +270,7 @@ def test_a_new_release_is_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
 
     (ct4,) = maps.rows_named("cali_v4_ct4")
     ct5 = ct4._replace(name="cali_v4_ct5", releases=parse_range(">=3.40"), value_size=96)
-    monkeypatch.setattr(maps, "MAPS", (*maps.MAPS, ct5))
+    monkeypatch.setattr(maps, "MAPS", maps.MAPS.plus(ct5))
     after = made_by("3.40")
     assert after.pop("cali_v4_ct5") == (LRU, 16, 96, 512000, 0)
     assert "cali_v4_ct4" not in after

@@ -4,15 +4,15 @@
 from __future__ import annotations
 
 from .._uapi.bpf import AttachType
-from .rows import closed, rows_of
+from .rows import Table
 from .tables import connect_programs
 from .tables.connect_programs import AttachKind, ConnectHook, ConnectSetting, ConnectVariant
 from .versions import VersionSet
 
 HOOKS: tuple[ConnectHook, ...] = connect_programs.HOOKS
-VARIANTS: tuple[ConnectVariant, ...] = connect_programs.VARIANTS
-SETTINGS: tuple[ConnectSetting, ...] = connect_programs.SETTINGS
-ATTACH_KINDS: tuple[AttachKind, ...] = connect_programs.ATTACH_KINDS
+VARIANTS = Table(connect_programs.VARIANTS, lambda row: (row.family, row.cluster))
+SETTINGS = Table(connect_programs.SETTINGS, lambda row: (row.load_balancing, row.host_nat))
+ATTACH_KINDS = Table(connect_programs.ATTACH_KINDS, lambda row: "kind")
 
 
 def hook_of(attach_type: int) -> ConnectHook | None:
@@ -25,13 +25,12 @@ def hook_of(attach_type: int) -> ConnectHook | None:
 
 def variants_of(release: VersionSet) -> tuple[ConnectVariant, ...]:
     """The builds of the programs that some of ``release`` attaches."""
-    return rows_of(closed(VARIANTS, lambda row: (row.family, row.cluster)), release)
+    return VARIANTS.of(release)
 
 
 def settings_of(release: VersionSet) -> tuple[ConnectSetting, ...]:
     """What each setting attaches."""
-    rows = closed(SETTINGS, lambda row: (row.load_balancing, row.host_nat))
-    return rows_of(rows, release)
+    return SETTINGS.of(release)
 
 
 def wanted_hooks(
@@ -54,4 +53,4 @@ def wanted_hooks(
 
 def attach_kinds_of(release: VersionSet) -> tuple[AttachKind, ...]:
     """How some of ``release`` attaches, and whether it keeps links pinned."""
-    return rows_of(closed(ATTACH_KINDS, lambda row: "kind"), release)
+    return ATTACH_KINDS.of(release)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .rows import closed, rows_of, since
+from .rows import Table, since
 from .versions import VersionSet
 
 SYSCTL_DIR = "/proc/sys/net/netfilter"
@@ -44,7 +44,7 @@ _SET = "maps 3.1, felix/bpf/conntrack/timeouts/timeouts.go"
 _TO_3_29 = since(">=3.26,<3.30")
 _FROM_3_30 = since(">=3.30")
 
-TIMERS: tuple[Timer, ...] = (
+_TIMERS: tuple[Timer, ...] = (
     Timer("creation_grace", _TO_3_29, 10, _FIXED),
     Timer("tcp_syn_sent", _TO_3_29, 20, _FIXED),
     Timer("tcp_established", _TO_3_29, 3600, _FIXED),
@@ -79,7 +79,7 @@ TIMERS: tuple[Timer, ...] = (
     Timer("rst_idle", _FROM_3_30, 120, "maps 3.2: established, with an RST seen before; fixed"),
 )
 
-RULES: tuple[ConntrackRule, ...] = (
+_RULES: tuple[ConntrackRule, ...] = (
     ConntrackRule("icmpv6_timer", since(">=3.26,<3.28"), "generic", "maps 3.1; #8749/#8754"),
     ConntrackRule("icmpv6_timer", since(">=3.28"), "icmp", "maps 3.1; #8749/#8754"),
     ConntrackRule("first_word", since(">=3.26,<3.30"), "created", "maps 2.2; #9692"),
@@ -88,12 +88,15 @@ RULES: tuple[ConntrackRule, ...] = (
     ConntrackRule("table_full", since(">=3.31"), "evicts", "maps 3.6; ops 1.5; #10557"),
 )
 
+TIMERS = Table(_TIMERS, lambda row: row.name)
+RULES = Table(_RULES, lambda row: row.name)
+
 
 def timers_of(release: VersionSet) -> tuple[Timer, ...]:
     """The timers of some of ``release``; two with one name where it spans both kinds."""
-    return rows_of(closed(TIMERS, lambda row: row.name), release)
+    return TIMERS.of(release)
 
 
 def conntrack_rules_of(release: VersionSet) -> tuple[ConntrackRule, ...]:
     """The rules of some of ``release``."""
-    return rows_of(closed(RULES, lambda row: row.name), release)
+    return RULES.of(release)

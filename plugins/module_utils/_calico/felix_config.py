@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 
-from .rows import closed, rows_of
+from .rows import Table
 from .tables import config_maps, config_modes
 from .tables.config_row import ConfigField
 from .versions import VersionSet
 
-FIELDS: tuple[ConfigField, ...] = config_maps.ROWS + config_modes.ROWS
+FIELDS = Table(config_maps.ROWS + config_modes.ROWS, lambda row: row.name)
 
 LIVE_FIELDS = ("CalicoVersion", "ClusterGUID", "ClusterType", "HealthTimeoutOverrides")
 """The only settings that felix takes over without a restart, 3.26 to 3.32 (ops 0.1)."""
@@ -28,7 +28,7 @@ _ACRONYM = re.compile(r"^bpf")
 
 def config_fields_of(release: VersionSet) -> tuple[ConfigField, ...]:
     """The fields that some of ``release`` has; two rows where the default changed within it."""
-    return rows_of(closed(FIELDS, lambda row: row.name), release)
+    return FIELDS.of(release)
 
 
 def config_field(release: VersionSet, name: str) -> tuple[ConfigField, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .rows import closed, one_of, since
+from .rows import Table, since
 from .versions import VersionSet
 
 NO_INDEX = 0xFFFFFFFF
@@ -43,7 +43,7 @@ class Direction(NamedTuple):
 _HEAD = (("flags", 0, 4), ("name", 4, 16))
 _SOURCE = "programs 3.1; maps 4.6"
 
-LAYOUTS: tuple[IfstateLayout, ...] = (
+_LAYOUTS: tuple[IfstateLayout, ...] = (
     IfstateLayout("cali_iface2", since("3.26"), 20, _HEAD, (0x2,), _SOURCE),
     IfstateLayout(
         "cali_iface3",
@@ -80,16 +80,19 @@ LAYOUTS: tuple[IfstateLayout, ...] = (
     ),
 )
 
-DIRECTIONS: tuple[Direction, ...] = (
+_DIRECTIONS: tuple[Direction, ...] = (
     Direction(since("3.26"), "none", _SOURCE),
     Direction(since(">=3.27,<3.31.3"), "policy", "programs 3.1; log lines of #9760"),
     Direction(since(">=3.31.3"), "hook", "programs 3.1; #11443/#11488"),
 )
 
+LAYOUTS = Table(_LAYOUTS, lambda row: "layout")
+DIRECTIONS = Table(_DIRECTIONS, lambda row: "direction")
+
 
 def layout_of(release: VersionSet) -> IfstateLayout:
     """The layout of a release. Raises RefusedError: not the same in all of ``release``."""
-    return one_of(closed(LAYOUTS, lambda row: "layout"), release, "The ifstate layout")
+    return LAYOUTS.one_of(release, "The ifstate layout")
 
 
 def layout_of_map(map_name: str, value_size: int) -> IfstateLayout | None:
@@ -102,8 +105,7 @@ def layout_of_map(map_name: str, value_size: int) -> IfstateLayout | None:
 
 def direction_of(release: VersionSet) -> str:
     """policy, hook or none. Raises RefusedError: not the same in all of ``release``."""
-    rows = closed(DIRECTIONS, lambda row: "direction")
-    return one_of(rows, release, "The meaning of ingress in the ifstate map").meaning
+    return DIRECTIONS.one_of(release, "The meaning of ingress in the ifstate map").meaning
 
 
 def filter_field(meaning: str, hook: str, workload: bool) -> str:

@@ -6,14 +6,14 @@ from __future__ import annotations
 import re
 
 from .._errors import BadInputError
-from .rows import closed, rows_of
+from .rows import Table
 from .tables import kernel_rows
 from .tables.kernel_rows import FeatureFloor, KernelFloor, KernelPair, KernelVersion
 from .versions import VersionSet
 
-FLOORS: tuple[KernelFloor, ...] = kernel_rows.FLOORS
-FEATURES: tuple[FeatureFloor, ...] = kernel_rows.FEATURES
-PAIRS: tuple[KernelPair, ...] = kernel_rows.PAIRS
+FLOORS = Table(kernel_rows.FLOORS, lambda row: (row.distribution, row.kind))
+FEATURES = Table(kernel_rows.FEATURES, lambda row: row.feature)
+PAIRS = Table(kernel_rows.PAIRS)
 
 _RELEASE = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?(?:-(\d+))?", re.ASCII)
 
@@ -33,7 +33,7 @@ def floors_of(release: VersionSet, distribution: str = "") -> tuple[KernelFloor,
     ``distribution`` as in Ansible's ansible_os_family or ansible_distribution; rows of the
     distribution hold instead of the generic ones of the same kind.
     """
-    rows = rows_of(closed(FLOORS, lambda row: (row.distribution, row.kind)), release)
+    rows = FLOORS.of(release)
     own = [row for row in rows if distribution and row.distribution == distribution]
     kinds = {row.kind for row in own}
     return (*own, *(row for row in rows if not row.distribution and row.kind not in kinds))
@@ -41,13 +41,11 @@ def floors_of(release: VersionSet, distribution: str = "") -> tuple[KernelFloor,
 
 def features_of(release: VersionSet) -> tuple[FeatureFloor, ...]:
     """Features that need a newer kernel than the release itself."""
-    return rows_of(closed(FEATURES, lambda row: row.feature), release)
+    return FEATURES.of(release)
 
 
 def bad_pairs(release: VersionSet, kernel: KernelVersion) -> tuple[KernelPair, ...]:
     """What is known to break on this kernel with some of ``release``."""
     return tuple(
-        row
-        for row in rows_of(PAIRS, release)
-        if any(low <= kernel < high for low, high in row.kernels)
+        row for row in PAIRS.of(release) if any(low <= kernel < high for low, high in row.kernels)
     )

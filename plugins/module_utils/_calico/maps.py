@@ -5,25 +5,23 @@ from __future__ import annotations
 
 from .._uapi.bpf import MapType
 from .._uapi.maps import MapSpec
-from .rows import closed, rows_of
+from .rows import Table
 from .tables import maps_common, maps_family, maps_jump
 from .tables.map_row import CalicoMap
 from .versions import VersionSet
 
-MAPS: tuple[CalicoMap, ...] = maps_family.ROWS + maps_common.ROWS + maps_jump.ROWS
+MAPS = Table(
+    maps_family.ROWS + maps_common.ROWS + maps_jump.ROWS,
+    lambda row: (row.role, row.family, row.place),
+)
 
 EVENT_MAPS = (MapType.PERF_EVENT_ARRAY, MapType.RINGBUF)
 """Types whose max_entries follows from the machine."""
 
 
-def all_maps() -> tuple[CalicoMap, ...]:
-    """Every row, with closed ranges."""
-    return closed(MAPS, lambda row: (row.role, row.family, row.place))
-
-
 def maps_of(release: VersionSet) -> tuple[CalicoMap, ...]:
     """The maps that some of ``release`` has. Raises BadInputError: release not known."""
-    return rows_of(all_maps(), release)
+    return MAPS.of(release)
 
 
 def maps_of_role(release: VersionSet, role: str) -> tuple[CalicoMap, ...]:
@@ -33,7 +31,7 @@ def maps_of_role(release: VersionSet, role: str) -> tuple[CalicoMap, ...]:
 
 def rows_named(name: str) -> tuple[CalicoMap, ...]:
     """The rows of every release for a map name."""
-    return tuple(row for row in all_maps() if row.name == name)
+    return tuple(row for row in MAPS if row.name == name)
 
 
 def superseded_by(release: VersionSet) -> tuple[CalicoMap, ...]:
@@ -42,7 +40,7 @@ def superseded_by(release: VersionSet) -> tuple[CalicoMap, ...]:
     felix removes no pin of an older map version (programs 2.3, ops 1.6).
     """
     current = {row.name for row in maps_of(release)}
-    return tuple(row for row in all_maps() if row.name not in current)
+    return tuple(row for row in MAPS if row.name not in current)
 
 
 def fits(row: CalicoMap, spec: MapSpec) -> bool:

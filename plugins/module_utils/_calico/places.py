@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from .rows import closed, rows_of, since
+from .rows import Table, since
 from .versions import VersionSet
 
 
@@ -77,7 +77,7 @@ last one, programs 4.4)."""
 _PARSED = re.compile(r"cali_v4_ct(\d+)(?:_old.*)?", re.ASCII)
 _INTERFACE_DIR = re.compile(r"tc/[^/]+_(igr|egr|xdp)", re.ASCII)
 
-PIN_DIRECTORIES: tuple[PinDirectory, ...] = (
+_PIN_DIRECTORIES: tuple[PinDirectory, ...] = (
     PinDirectory(GLOBALS, since(">=3.26"), "maps", "maps 1.1"),
     PinDirectory("tc/<interface>_igr", since("3.26"), "jump map of a hook", "maps 1.1"),
     PinDirectory("tc/<interface>_egr", since("3.26"), "jump map of a hook", "maps 1.1"),
@@ -102,7 +102,7 @@ DEVICES: tuple[SpecialDevice, ...] = (
     SpecialDevice("bpfout.cali", "veth", "bpfin.cali", since(">=3.26"), "programs 1.1, 4.4, 7"),
 )
 
-PLACES: tuple[Place, ...] = (
+_PLACES: tuple[Place, ...] = (
     Place("conntrack_size", "/var/lib/calico/bpf_ct_map_size", since(">=3.30"), "maps 1.4"),
     Place("cgroup_root", "/run/calico/cgroup", since(">=3.26"), "programs 4.2"),
     Place("attach_records", "/var/run/calico/bpf/prog", since(">=3.26"), "maps 5.9; programs 4.4"),
@@ -132,15 +132,18 @@ FOREIGN: tuple[ForeignName, ...] = (
     ForeignName("program", "prefilter", "Calico outside eBPF mode", "programs 6", True),
 )
 
+PIN_DIRECTORIES = Table(_PIN_DIRECTORIES, lambda row: row.path)
+PLACES = Table(_PLACES, lambda row: row.purpose)
+
 
 def pin_directories_of(release: VersionSet) -> tuple[PinDirectory, ...]:
     """The directories that some of ``release`` pins in."""
-    return rows_of(closed(PIN_DIRECTORIES, lambda row: row.path), release)
+    return PIN_DIRECTORIES.of(release)
 
 
 def places_of(release: VersionSet) -> tuple[Place, ...]:
     """The files and directories of some of ``release``."""
-    return rows_of(closed(PLACES, lambda row: row.purpose), release)
+    return PLACES.of(release)
 
 
 def parsed_conntrack_version(name: str) -> int | None:

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .rows import closed, one_of, rows_of
+from .rows import Table
 from .tables import globals_layouts, jump_indices
 from .tables.globals_layouts import GlobalsLayout
 from .tables.jump_indices import JumpIndices, JumpMaps
 from .versions import VersionSet
 
-LAYOUTS: tuple[GlobalsLayout, ...] = globals_layouts.ROWS
-INDICES: tuple[JumpIndices, ...] = jump_indices.INDICES
-JUMP_MAPS: tuple[JumpMaps, ...] = jump_indices.JUMP_MAPS
+LAYOUTS = Table(globals_layouts.ROWS, lambda row: (row.program, row.family))
+INDICES = Table(jump_indices.INDICES, lambda row: "indices")
+JUMP_MAPS = Table(jump_indices.JUMP_MAPS, lambda row: row.hook)
 
 NO_INDEX = 0xFFFFFFFF
 """The value of an index that is not used, and of log_filter_jmp without a log filter."""
@@ -32,22 +32,17 @@ class Placed(NamedTuple):
     size: int
 
 
-def all_layouts() -> tuple[GlobalsLayout, ...]:
-    """Every row, with closed ranges."""
-    return closed(LAYOUTS, lambda row: (row.program, row.family))
-
-
 def globals_layouts_of(release: VersionSet, program: str = "tc") -> tuple[GlobalsLayout, ...]:
     """The layouts of some of ``release`` for ``tc``, ``xdp`` or ``connect`` programs.
 
     3.27 has two for tc, of which a node uses that of its one family.
     """
-    return tuple(row for row in rows_of(all_layouts(), release) if row.program == program)
+    return tuple(row for row in LAYOUTS.of(release) if row.program == program)
 
 
 def layouts_of_size(program: str, value_size: int) -> tuple[GlobalsLayout, ...]:
     """The layouts with this value size in bytes: none for a size that is not known."""
-    rows = (row for row in all_layouts() if row.program == program)
+    rows = (row for row in LAYOUTS if row.program == program)
     return tuple(row for row in rows if row.value_size == value_size)
 
 
@@ -61,9 +56,9 @@ def placed(layout: GlobalsLayout, field: str) -> Placed | None:
 
 def jump_indices_of(release: VersionSet) -> JumpIndices:
     """What the indices of ``jumps`` mean. Raises RefusedError: not the same in all releases."""
-    return one_of(closed(INDICES, lambda row: "indices"), release, "The meaning of jump indices")
+    return INDICES.one_of(release, "The meaning of jump indices")
 
 
 def jump_maps_of(release: VersionSet) -> tuple[JumpMaps, ...]:
     """The program arrays that entry programs call into, one row for each hook."""
-    return rows_of(closed(JUMP_MAPS, lambda row: row.hook), release)
+    return JUMP_MAPS.of(release)

@@ -10,7 +10,7 @@ or the upstream file or number.
 
 from __future__ import annotations
 
-from typing import Any, Callable, Iterable, Protocol, TypeVar, cast
+from typing import Any, Callable, Generic, Iterable, Iterator, Protocol, TypeVar, cast
 
 from .._errors import BadInputError, RefusedError
 from . import releases as release_lines
@@ -28,13 +28,44 @@ class Row(Protocol):
 R = TypeVar("R", bound=Row)
 
 
-def closed(rows: Iterable[R], slot: Callable[[R], object]) -> tuple[R, ...]:
-    """The rows, each open range ended where the next row of its slot begins."""
-    every = tuple(rows)
-    starts: dict[object, list[VersionSet]] = {}
-    for row in every:
-        starts.setdefault(slot(row), []).append(row.releases)
-    return tuple(_closed(row, starts[slot(row)]) for row in every)
+class Table(Generic[R]):
+    """Rows, of which those with one ``slot`` exclude each other.
+
+    An open range ends where the next row of its slot begins.
+    """
+
+    def __init__(self, rows: Iterable[R], slot: Callable[[R], object] = id) -> None:
+        self._slot = slot
+        given = tuple(rows)
+        starts: dict[object, list[VersionSet]] = {}
+        for row in given:
+            starts.setdefault(slot(row), []).append(row.releases)
+        self.rows: tuple[R, ...] = tuple(_closed(row, starts[slot(row)]) for row in given)
+
+    def __iter__(self) -> Iterator[R]:
+        return iter(self.rows)
+
+    def plus(self, *rows: R) -> Table[R]:
+        """The table with further rows."""
+        return Table((*self.rows, *rows), self._slot)
+
+    def of(self, release: VersionSet) -> tuple[R, ...]:
+        """The rows that hold for some of ``release``. Raises BadInputError: not known."""
+        require_known(release)
+        return tuple(row for row in self.rows if row.releases.overlaps(release))
+
+    def one_of(self, release: VersionSet, what: str) -> R:
+        """The one row that holds for all of ``release``.
+
+        Raises BadInputError when the release is not known, RefusedError when ``release`` is too
+        wide for one answer or there is none.
+        """
+        found = self.of(release)
+        if len(found) == 1 and found[0].releases.covers(release):
+            return found[0]
+        raise RefusedError(
+            f"{what} of Calico {release}: no single answer; name the release exactly."
+        )
 
 
 def _closed(row: R, others: list[VersionSet]) -> R:
@@ -45,24 +76,6 @@ def _closed(row: R, others: list[VersionSet]) -> R:
     if last.high != END or not later:
         return row
     return cast(R, cast(Any, row)._replace(releases=row.releases.before(min(later))))
-
-
-def rows_of(rows: Iterable[R], release: VersionSet) -> tuple[R, ...]:
-    """The rows that hold for some release of ``release``. Raises BadInputError: not known."""
-    require_known(release)
-    return tuple(row for row in rows if row.releases.overlaps(release))
-
-
-def one_of(rows: Iterable[R], release: VersionSet, what: str) -> R:
-    """The one row that holds for all of ``release``.
-
-    Raises BadInputError when the release is not known, RefusedError when ``release`` is too
-    wide for one answer or there is none.
-    """
-    found = rows_of(rows, release)
-    if len(found) == 1 and found[0].releases.covers(release):
-        return found[0]
-    raise RefusedError(f"{what} of Calico {release}: no single answer; name the release exactly.")
 
 
 def require_known(release: VersionSet) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .rows import closed, rows_of, since
+from .rows import Table, since
 from .versions import VersionSet
 
 FIRST_PREF = 49152
@@ -67,7 +67,7 @@ _PREAMBLE = "cali_tc_preambl"
 _NAMES = (_PREAMBLE, "calico")
 _SOURCE = "programs 1.2, 5"
 
-BEHAVIOUR: tuple[AttachBehaviour, ...] = (
+_BEHAVIOUR: tuple[AttachBehaviour, ...] = (
     AttachBehaviour(
         since("3.26"),
         lists="tc",
@@ -150,30 +150,34 @@ _FROM_3_26 = (
     "calico_to_lo_ep",
 )
 
-ENTRY_PROGRAMS: tuple[EntryProgram, ...] = (
+_ENTRY_PROGRAMS: tuple[EntryProgram, ...] = (
     *(EntryProgram("tc", name, since("3.26"), "programs 0") for name in _FROM_3_26),
     EntryProgram("tc", _PREAMBLE, since(">=3.27"), "programs 0"),
     EntryProgram("xdp", "xdp_calico_entr", since("3.26"), "programs 6"),
     EntryProgram("xdp", "cali_xdp_preamb", since(">=3.27"), "programs 6"),
 )
 
-MODES: tuple[AttachMode, ...] = (
+_MODES: tuple[AttachMode, ...] = (
     AttachMode(since(">=3.31"), ("TCX", "TC"), "TCX", "programs 1.3; #10573"),
     AttachMode(since(">=3.33"), ("Netkit", "TCX", "TC"), "Netkit", "programs 1.3", certain=False),
 )
 
+BEHAVIOUR = Table(_BEHAVIOUR, lambda row: "tc")
+ENTRY_PROGRAMS = Table(_ENTRY_PROGRAMS, lambda row: row.name)
+MODES = Table(_MODES, lambda row: "mode")
+
 
 def tc_behaviour_of(release: VersionSet) -> tuple[AttachBehaviour, ...]:
     """How some of ``release`` attaches; more than one row where point releases differ."""
-    return rows_of(closed(BEHAVIOUR, lambda row: "tc"), release)
+    return BEHAVIOUR.of(release)
 
 
 def entry_names(kind: str, release: VersionSet | None = None) -> frozenset[str]:
     """Kernel names of the entry programs of ``kind``, of any release when none is given."""
-    rows = ENTRY_PROGRAMS if release is None else rows_of(ENTRY_PROGRAMS, release)
+    rows = ENTRY_PROGRAMS.rows if release is None else ENTRY_PROGRAMS.of(release)
     return frozenset(row.name for row in rows if row.kind == kind)
 
 
 def attach_modes_of(release: VersionSet) -> tuple[AttachMode, ...]:
     """The values of bpfAttachType; none before 3.31."""
-    return rows_of(closed(MODES, lambda row: "mode"), release)
+    return MODES.of(release)

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whose an object is: Calico's, foreign, or unproven (programs 7).
+
+Calico's needs every piece of evidence that the fact sheet names for the kind of object; a name,
+a preference or a place alone proves nothing. Foreign is what shows no sign of Calico. All else
+is unproven, and like the foreign left alone.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from .._uapi.bpf import LinkType, ProgType
+from .connect_time import attach_kinds_of, hook_of
+from .evidence import (
+    Check,
+    Ownership,
+    Program,
+    calls_check,
+    entry_checks,
+    has_role,
+    judge,
+    maps_unread,
+    nat_check,
+    refers,
+    rodata_check,
+)
+from .places import CONNECT_LINKS, TCX_LINKS, is_cleaned
+from .tc_attach import ENTRY_PROGRAMS
+from .versions import VersionSet
+
+STATIC_PROGRAMS = (
+    "calico_log_filt",
+    "calico_tc_",
+    "calico_xdp_",
+    "p4I_",
+    "p4E_",
+    "p6I_",
+    "p6E_",
+)
+"""How names of programs in the program arrays begin (programs 2.5, 6, 7)."""
+
+
+class Filter(NamedTuple):
+    """A tc filter; ``name`` as in TCA_BPF_NAME."""
+
+    device: str
+    name: str
+    program: Program
+
+
+class TcxLink(NamedTuple):
+    """A TCX attachment; ``link_type`` is 0 without a link, ``pin`` relative to the bpffs."""
+
+    device: str
+    hook: str
+    program: Program
+    link_type: int
+    pin: str = ""
+
+
+class Xdp(NamedTuple):
+    """The XDP program of an interface."""
+
+    device: str
+    program: Program
+
+
+class CgroupProgram(NamedTuple):
+    """A program on a cgroup; ``root``: on the root of the host's cgroup2 tree."""
+
+    attach_type: int
+    program: Program
+    root: bool
+    link: bool
+    pin: str = ""
+
+
+def tc_filter(seen: Filter) -> Ownership:
+    """Whose a tc filter is. Its preference, handle and qdisc say nothing."""
+    named = any(seen.name.startswith(f"{row.name}:[") for row in ENTRY_PROGRAMS if row.kind == "tc")
+    same = seen.name.split(":")[0] == seen.program.name
+    return judge(
+        (
+            Check(
+                named,
+                f"The filter is called {seen.name}.",
+                f"{seen.name!r} is no name of a Calico filter.",
+            ),
+            Check(
+                named and same,
+                "Program and filter have one name.",
+                f"The program is called {seen.program.name!r}.",
+                sign=False,
+            ),
+            *entry_checks(seen.program, seen.device, "tc"),
+            calls_check(seen.program),
+        )
+    )
+
+
+def tcx_link(seen: TcxLink) -> Ownership:
+    """Whose a TCX attachment is."""
+    pin = f"{TCX_LINKS}/{seen.device.replace('.', '')}_{seen.hook}"
+    return judge(
+        (
+            *entry_checks(seen.program, seen.device, "tc"),
+            calls_check(seen.program),
+            Check(
+                seen.link_type == LinkType.TCX,
+                "It is attached by a TCX link.",
+                "It is not attached by a TCX link.",
+                sign=False,
+            ),
+            Check(
+                seen.pin == pin,
+                f"The link is pinned at {pin}.",
+                f"The link is not pinned at {pin}.",
+                sign=False,
+            ),
+        )
+    )
+
+
+def xdp_program(seen: Xdp) -> Ownership:
+    """Whose the XDP program of an interface is.
+
+    3.26 leaves no evidence in the kernel but the name, so its programs stay unproven.
+    """
+    return judge(entry_checks(seen.program, seen.device, "xdp"))
+
+
+def cgroup_program(seen: CgroupProgram, release: VersionSet | None = None) -> Ownership:
+    """Whose a program on a cgroup is.
+
+    A link has to be pinned as Calico pins it, except in a ``release`` that keeps its links in a
+    descriptor only.
+    """
+    hook = hook_of(seen.attach_type)
+    program = seen.program
+    checks = [
+        Check(
+            program.type == ProgType.CGROUP_SOCK_ADDR,
+            "It is a program for socket addresses.",
+            "It is no program for socket addresses.",
+            sign=False,
+        ),
+        Check(
+            hook is not None and program.name == hook.program,
+            f"It has the name of Calico's program for this hook, {program.name}.",
+            f"{program.name!r} is not the name of Calico's program for this hook.",
+            hint=is_cleaned(program.name),
+        ),
+        Check(seen.root, "It is on the cgroup root.", "It is not on the cgroup root.", sign=False),
+        rodata_check(program, ("connect_.rodata",), "connect"),
+        nat_check(program, hook is not None and hook.section == "sendmsg6"),
+    ]
+    if seen.link:
+        pins = tuple(f"{CONNECT_LINKS}/{name}" for name in hook.pins) if hook else ()
+        unpinned = release is not None and not any(row.pinned for row in attach_kinds_of(release))
+        checks.append(
+            Check(
+                seen.pin in pins or (unpinned and not seen.pin),
+                f"Its link is pinned at {seen.pin}." if seen.pin else "This release pins no link.",
+                "Its link is not pinned where Calico pins it.",
+                sign=False,
+            )
+        )
+    return judge(checks)
+
+
+def static_program(program: Program) -> Ownership:
+    """Whose a program is that nothing attaches: policy, log filter or static program."""
+    named = program.name.startswith(STATIC_PROGRAMS)
+    in_slot = any(has_role(spec, "jump", "progs") for spec in program.slots)
+    linked = True if in_slot else refers(program, "state", "progs", "jump")
+    return judge(
+        (
+            Check(
+                named,
+                f"{program.name} is a name of Calico's programs.",
+                f"{program.name!r} is no name of Calico's programs.",
+                hint=is_cleaned(program.name),
+            ),
+            Check(
+                linked,
+                "It is in Calico's program arrays or uses Calico's maps.",
+                maps_unread(program) or "It is in no Calico program array and uses no such map.",
+            ),
+        )
+    )
