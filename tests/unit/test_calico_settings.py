@@ -68,6 +68,16 @@ def test_rules_of_the_conntrack_table(release: str, wanted: tuple[str, str, str]
     assert (found["icmpv6_timer"], found["first_word"], found["table_full"]) == wanted
 
 
+@pytest.mark.parametrize(
+    ("release", "wanted"),
+    [("3.29.7", (None, None)), ("3.30.7", ("95", "90")), ("3.31.0", ("90", "85"))],
+)
+def test_when_felix_doubles_the_map(release: str, wanted: tuple[str | None, str | None]) -> None:
+    rules = conntrack_timeouts.conntrack_rules_of(parse_release(release))
+    found = {row.name: row.value for row in rules}
+    assert (found.get("autoscale_percent"), found.get("autoscale_growing_percent")) == wanted
+
+
 # field, release, default (None: no such field)
 DEFAULTS: list[tuple[str, str, object]] = [
     ("bpfMapSizeConntrack", "3.26.4", 512000),

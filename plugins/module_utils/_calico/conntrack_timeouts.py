@@ -31,7 +31,11 @@ class Timer(NamedTuple):
 
 
 class ConntrackRule(NamedTuple):
-    """A rule of the expiry decision that changed: maps 3.1, 3.2, 2.2."""
+    """How a release treats the table: what changed of expiry, of a full table, of doubling.
+
+    ``autoscale_percent``: fill level above which felix doubles the map and restarts;
+    ``autoscale_growing_percent``: the same from the third growing sweep on.
+    """
 
     name: str
     releases: VersionSet
@@ -86,6 +90,10 @@ _RULES: tuple[ConntrackRule, ...] = (
     ConntrackRule("first_word", since(">=3.30"), "rst_seen", "maps 2.2; #9692"),
     ConntrackRule("table_full", since(">=3.26,<3.31"), "refuses", "maps 3.6; ops 1.5"),
     ConntrackRule("table_full", since(">=3.31"), "evicts", "maps 3.6; ops 1.5; #10557"),
+    ConntrackRule("autoscale_percent", since("3.30"), "95", "maps 1.4; ops 1.5"),
+    ConntrackRule("autoscale_percent", since(">=3.31"), "90", "maps 1.4; ops 1.5"),
+    ConntrackRule("autoscale_growing_percent", since("3.30"), "90", "maps 1.4; ops 1.5"),
+    ConntrackRule("autoscale_growing_percent", since(">=3.31"), "85", "maps 1.4"),
 )
 
 TIMERS = Table(_TIMERS, lambda row: row.name)
