@@ -125,7 +125,9 @@ def test_every_row_is_sound(row: Defect) -> None:
     assert not [number for number in row.upstream if not re.fullmatch(r"[\w/-]*#\d+", number)]
     for sentence in (row.title, row.harm, row.advice):
         assert sentence.endswith(".")
-        assert sentence[0].isupper() or sentence.startswith(("felix", "calico-node", "bpf"))
+        assert sentence[0].isupper() or sentence.startswith(
+            ("felix", "calico-node", "bpf", "kube-proxy")
+        )
         assert "  " not in sentence
     assert row.affected.overlaps(releases.known_releases())
 
