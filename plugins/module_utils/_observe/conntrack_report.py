@@ -7,11 +7,11 @@ import re
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
-from .._calico.conntrack_expiry import expiry_of
-from .._calico.maps import rows_fitting, rows_named
-from .._calico.releases import known_releases
+from .._calico.conntrack_expiry import Expiry, expiry_of
+from .._calico.detect import Detection, Sightings, detect
+from .._calico.maps import rows_named
 from .._calico.rows import require_known
-from .._calico.versions import VersionSet, union
+from .._calico.versions import VersionSet
 from .._errors import BadInputError, RefusedError, SyscallError
 from .._kernel import bpffs, proc
 from .._kernel.maps import Map
@@ -29,13 +29,6 @@ class Report(NamedTuple):
     warnings: tuple[str, ...]
 
 
-class Told(NamedTuple):
-    """The releases that come into question, and what told them."""
-
-    releases: VersionSet
-    evidence: list[str]
-
-
 def conntrack_report(pin_dir: str, query: Query) -> Report:
     """Survey each conntrack map pinned in ``pin_dir``.
 
@@ -45,22 +38,35 @@ def conntrack_report(pin_dir: str, query: Query) -> Report:
     if not bpffs.on_bpffs(pin_dir):
         raise BadInputError("pin_dir", pin_dir, "is not on a bpffs, where pins live")
     pinned = _pinned(pin_dir)
-    told = _told(pinned, query)
-    expiry = expiry_of(told.releases, query.timeouts, proc.netfilter_seconds)
-    newest = max(span.low for span in told.releases.spans)
     _require_known_versions(pinned)
+    told = _detected(pinned, query.release)
+    release = query.release or told.releases
+    expiry = expiry_of(release, query.timeouts, proc.netfilter_seconds)
+    newest = max(span.low for span in release.spans)
     tables = [
         survey(path, query, expiry, newest if expiry.certain else None)
         for path in pinned
         if _family(path) in query.families
     ]
     facts = {
-        "release": str(told.releases),
-        "release_evidence": told.evidence,
+        "release": str(release),
+        "release_evidence": list(told.evidence),
         "tables": tables,
     }
-    unclear = f"Calico {told.releases} judge the life of entries differently; set calico_version."
-    return Report(facts, () if expiry.certain or not tables else (unclear,))
+    return Report(facts, (*told.contradictions, *_unclear(release, expiry)))
+
+
+def _detected(pinned: dict[str, MapSpec], stated: VersionSet | None) -> Detection:
+    if stated is not None:
+        require_known(stated)
+    specs = tuple(spec._replace(name=PurePosixPath(path).name) for path, spec in pinned.items())
+    return detect(Sightings(pinned_maps=specs), stated)
+
+
+def _unclear(release: VersionSet, expiry: Expiry) -> tuple[str, ...]:
+    if expiry.certain:
+        return ()
+    return (f"Calico {release} judge the life of entries differently; set calico_version.",)
 
 
 def _require_known_versions(pinned: dict[str, MapSpec]) -> None:
@@ -86,19 +92,3 @@ def _pinned(pin_dir: str) -> dict[str, MapSpec]:
         except (SyscallError, OSError):
             continue
     return found
-
-
-def _told(pinned: dict[str, MapSpec], query: Query) -> Told:
-    if query.release is not None:
-        require_known(query.release)
-        return Told(query.release, ["calico_version was given"])
-    releases, evidence = known_releases(), []
-    for path, spec in sorted(pinned.items()):
-        name = PurePosixPath(path).name
-        rows = rows_fitting(spec._replace(name=name))
-        narrowed = releases.intersection(union(span for row in rows for span in row.releases.spans))
-        # A pin that contradicts the others is one that an earlier release has left behind.
-        if narrowed.spans and narrowed != releases:
-            releases = narrowed
-            evidence.append(f"{name} is that of Calico {narrowed}")
-    return Told(releases, evidence)
