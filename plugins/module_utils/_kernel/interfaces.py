@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""All interfaces at once, their clsact qdiscs and filters, over one netlink socket.
+
+A socket costs milliseconds and a node may have thousands of interfaces. The kernel dumps links
+and qdiscs of all interfaces, but filters only of one hook of one interface.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import Any, Iterable, Iterator, NamedTuple
+
+from .._errors import SyscallError
+from .netlink import route_socket
+from .tc import EGRESS, INGRESS, Filter, _decode, _is_bpf_filter
+from .xdp import XdpProgram
+
+_RUNNING = 0x40  # IFF_RUNNING of linux/if.h
+_GONE = frozenset({errno.ENODEV, errno.ENOENT, errno.EINVAL})
+
+
+class Device(NamedTuple):
+    """An interface; ``kind`` is that of rtnetlink (veth), ``running`` is IFF_RUNNING."""
+
+    ifindex: int
+    name: str
+    kind: str
+    running: bool
+    clsact: bool
+    peer: int | None
+    xdp: XdpProgram | None
+
+
+def devices() -> tuple[Device, ...]:
+    """The interfaces of this network namespace. Raises MissingLibraryError, SyscallError."""
+    with route_socket() as socket:
+        clsact = {
+            message["index"]
+            for message in socket.get_qdiscs()
+            if message.get_attr("TCA_KIND") == "clsact"
+        }
+        return tuple(_device(message, clsact) for message in socket.get_links())
+
+
+def _device(message: Any, clsact: set[int]) -> Device:
+    info = message.get_attr("IFLA_LINKINFO")
+    index = message["index"]
+    return Device(
+        index,
+        message.get_attr("IFLA_IFNAME"),
+        (info.get_attr("IFLA_INFO_KIND") if info else None) or "",
+        bool(message["flags"] & _RUNNING),
+        index in clsact,
+        message.get_attr("IFLA_LINK"),
+        _xdp(message.get_attr("IFLA_XDP")),
+    )
+
+
+def _xdp(attribute: Any) -> XdpProgram | None:
+    prog_id = attribute.get_attr("IFLA_XDP_PROG_ID") if attribute else None
+    return XdpProgram(prog_id, attribute.get_attr("IFLA_XDP_ATTACHED")) if prog_id else None
+
+
+def filters_of(indices: Iterable[int]) -> Iterator[tuple[int, Filter]]:
+    """BPF filters of both clsact hooks, each hook's in the order they run.
+
+    An interface that is gone has none. Raises MissingLibraryError, SyscallError.
+    """
+    with route_socket() as socket:
+        for index in indices:
+            for parent in (INGRESS, EGRESS):
+                for found in _hook(socket, index, parent):
+                    yield index, found
+
+
+def _hook(socket: Any, index: int, parent: int) -> list[Filter]:
+    from pyroute2.netlink.exceptions import NetlinkError
+
+    try:
+        messages = list(socket.get_filters(index=index, parent=parent))
+    except NetlinkError as error:
+        if error.code in _GONE:
+            return []
+        raise SyscallError("netlink", error.code, str(error), f"ifindex {index}") from error
+    found = [_decode(message, parent) for message in messages if _is_bpf_filter(message)]
+    return sorted(found, key=lambda one: one.prio)

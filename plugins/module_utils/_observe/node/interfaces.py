@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is attached to the interfaces of a node: tc filters, TCX links and XDP programs."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import Iterator, Mapping, NamedTuple, Sequence
+
+from ..._calico import ownership
+from ..._calico.evidence import Ownership, Verdict
+from ..._kernel import interfaces as netlink
+from ..._kernel import machine
+from ..._kernel.attachments import has_tcx, tcx_programs
+from ..._kernel.tc import EGRESS, INGRESS, Filter
+from ..._plan.findings_input import Attachment, Interface, Loaded
+from ..._uapi.bpf import AttachType, LinkType
+from .notes import Notes
+from .programs import Programs
+
+_PARENTS = {INGRESS: "ingress", EGRESS: "egress"}
+_TCX = {AttachType.TCX_INGRESS: "ingress", AttachType.TCX_EGRESS: "egress"}
+_VANISHED = Ownership(Verdict.UNPROVEN, ("The program was gone before it could be read.",))
+
+
+class Seen(NamedTuple):
+    """All interfaces; ``known`` is False when tc and XDP could not be looked at.
+
+    ``names`` are the names of all interfaces with their kinds and peers, as far as known.
+    """
+
+    interfaces: tuple[Interface, ...]
+    known: bool
+    names: tuple[str, ...]
+
+
+class Walk:
+    """One look at the interfaces. ``links`` tells the pin of a link by its id."""
+
+    def __init__(
+        self, patterns: Sequence[str], programs: Programs, links: Mapping[int, str], notes: Notes
+    ) -> None:
+        self.patterns = patterns
+        self.programs = programs
+        self.links = links
+        self.notes = notes
+
+    def all(self) -> Seen:
+        """The interfaces of workloads, and all others that something is attached to."""
+        devices, filters, known = self._netlink()
+        names = {one.ifindex: one.name for one in devices} if known else machine.interface_names()
+        tcx = self._tcx(names)
+        by_index = {one.ifindex: one for one in devices}
+        found = []
+        for index, name in names.items():
+            device = by_index.get(index)
+            attached = [*self._filters(name, filters.get(index, ())), *tcx.get(index, ())]
+            attached += self._xdp(name, device)
+            workload = any(fnmatchcase(name, pattern) for pattern in self.patterns)
+            if workload or attached or (device and device.clsact):
+                found.append(_interface(index, name, workload, device, tuple(attached)))
+        return Seen(tuple(found), known, tuple(names.values()))
+
+    def _netlink(
+        self,
+    ) -> tuple[tuple[netlink.Device, ...], dict[int, list[Filter]], bool]:
+        filters: dict[int, list[Filter]] = {}
+        with self.notes.reading("What is attached by tc and XDP"):
+            devices = netlink.devices()
+            for index, found in netlink.filters_of(one.ifindex for one in devices if one.clsact):
+                filters.setdefault(index, []).append(found)
+            return devices, filters, True
+        return (), {}, False
+
+    def _filters(self, device: str, filters: Sequence[Filter]) -> Iterator[Attachment]:
+        for one in filters:
+            program = self._program(one.prog_id)
+            owner = _VANISHED
+            if program:
+                seen = ownership.Filter(device, one.name, program.evidence)
+                owner = ownership.tc_filter(seen)
+            yield Attachment(
+                "tc",
+                _PARENTS[one.parent],
+                one.prog_id,
+                one.name,
+                owner,
+                program,
+                preference=one.prio,
+                handle=one.handle,
+            )
+
+    def _tcx(self, names: Mapping[int, str]) -> dict[int, list[Attachment]]:
+        found: dict[int, list[Attachment]] = {}
+        with self.notes.reading("TCX"):
+            if has_tcx():
+                for index, name in names.items():
+                    with self.notes.reading(f"TCX of {name}"):
+                        found[index] = list(self._links(index, name))
+        return found
+
+    def _links(self, index: int, name: str) -> Iterator[Attachment]:
+        for attach_type, hook in _TCX.items():
+            seen = tcx_programs(index, attach_type)
+            for prog_id, link_id in zip(seen.prog_ids, seen.link_ids):
+                program = self._program(prog_id)
+                owner = _VANISHED
+                if program:
+                    kind = LinkType.TCX if link_id else 0
+                    pin = self.links.get(link_id, "")
+                    owner = ownership.tcx_link(
+                        ownership.TcxLink(name, hook, program.evidence, kind, pin)
+                    )
+                called = program.evidence.name if program else ""
+                yield Attachment(
+                    "tcx", hook, prog_id, called, owner, program, link_id=link_id or None
+                )
+
+    def _xdp(self, name: str, device: netlink.Device | None) -> Iterator[Attachment]:
+        if device is None or device.xdp is None:
+            return
+        program = self._program(device.xdp.prog_id)
+        owner = _VANISHED
+        if program:
+            owner = ownership.xdp_program(ownership.Xdp(name, program.evidence))
+        called = program.evidence.name if program else ""
+        yield Attachment(
+            "xdp", "xdp", device.xdp.prog_id, called, owner, program, mode=device.xdp.mode
+        )
+
+    def _program(self, prog_id: int | None) -> Loaded | None:
+        if prog_id is None:
+            return None
+        with self.notes.reading(f"Program {prog_id}"):
+            return self.programs.loaded(prog_id)
+        return None
+
+
+def _interface(
+    index: int,
+    name: str,
+    workload: bool,
+    device: netlink.Device | None,
+    attached: tuple[Attachment, ...],
+) -> Interface:
+    if device is None:
+        return Interface(name, index, workload, None, None, None, attached)
+    return Interface(name, index, workload, device.kind, device.running, device.clsact, attached)

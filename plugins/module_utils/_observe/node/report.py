@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The whole node, seen once from beginning to end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple, Sequence
+
+from ..._calico.detect import Detection, Rodata, Sightings, detect
+from ..._calico.places import DEVICES, PLACES
+from ..._kernel import machine, proc
+from ..._plan.findings_input import Interface, Node
+from .cgroups import Roots
+from .interfaces import Walk
+from .notes import Notes
+from .pins import Pins
+from .programs import Programs
+from .task import Task
+
+AUTO_SIZE = next(place.path for place in PLACES if place.purpose == "conntrack_size")
+
+
+class Sight(NamedTuple):
+    """The node, and sentences about what could not be read."""
+
+    node: Node
+    warnings: tuple[str, ...]
+
+
+def look(task: Task) -> Sight:
+    """See everything, change nothing; what vanishes or cannot be read becomes a warning."""
+    notes, programs = Notes(), Programs()
+    pins = Pins(task.bpffs, task.pin_dir, task.count_entries, notes)
+    pins.walk()
+    seen = Walk(task.interfaces, programs, pins.links, notes).all()
+    detection = _release(task, pins, programs, seen.interfaces)
+    cgroups = _cgroups(task)
+    connect_time = Roots(cgroups, programs, pins.links, notes).all(detection.releases)
+    node = Node(
+        kernel=proc.kernel_release(),
+        cpus=proc.possible_cpus(),
+        lockdown=machine.lockdown(),
+        bpffs=tuple(mount.path for mount in machine.mounts("bpf")),
+        cgroups=cgroups,
+        pin_dir=task.pin_dir,
+        release=detection,
+        maps=tuple(pins.maps),
+        pins=tuple(pins.pins),
+        interfaces=seen.interfaces,
+        interfaces_known=seen.known,
+        connect_time=connect_time,
+        devices=tuple(row.name for row in DEVICES if row.name in seen.names),
+        auto_size=_auto_size(notes),
+    )
+    return Sight(node, notes.result())
+
+
+def _cgroups(task: Task) -> tuple[str, ...]:
+    """The directory that was named, or each cgroup2 tree once."""
+    if task.cgroup_root:
+        return (task.cgroup_root,)
+    trees = {(mount.device, mount.inode): mount.path for mount in machine.mounts("cgroup2")}
+    return tuple(trees.values())
+
+
+def _release(
+    task: Task, pins: Pins, programs: Programs, interfaces: Sequence[Interface]
+) -> Detection:
+    """Judged by what is proven Calico's alone."""
+    used: dict[int, None] = {}
+    places: dict[tuple[str, int], list[str]] = {}
+    for interface in interfaces:
+        for one in interface.attachments:
+            if one.calico and one.program and one.program.constants:
+                used.update(dict.fromkeys(one.program.map_ids))
+                kind = "xdp" if one.kind == "xdp" else "tc"
+                place = places.setdefault((kind, one.program.constants.value_size), [])
+                if interface.name not in place:
+                    place.append(interface.name)
+    return detect(
+        Sightings(
+            rodata=tuple(Rodata(*key, tuple(names[:3])) for key, names in places.items()),
+            used_maps=programs.specs(used),
+            pinned_maps=tuple(
+                one.spec._replace(name=Path(one.path).name)
+                for one in pins.maps
+                if str(Path(one.path).parent) == task.pin_dir.rstrip("/")
+            ),
+            pins=tuple(
+                place
+                for place in (pins.relative(one.path) for one in pins.pins)
+                if not place.startswith("tc/globals/") or "/" in place[len("tc/globals/") :]
+            ),
+        ),
+        task.release,
+    )
+
+
+def _auto_size(notes: Notes) -> int | None:
+    """The number of entries in the auto-scale file."""
+    path = Path(AUTO_SIZE)
+    try:
+        text = path.read_text("ascii", "replace").strip()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        notes.add(f"{path} was left out: {error}.")
+        return None
+    if text.isdigit():
+        return int(text)
+    notes.add(f"{path} was left out: {text[:40]!r} is no number of entries.")
+    return None
