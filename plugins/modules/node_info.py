@@ -7,11 +7,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: node_info
-short_description: Show a node's eBPF state of Calico
+short_description: Show a node's eBPF state of Calico, and what is wrong with it
 version_added: 0.1.0
 description:
   - Takes one look at the whole node, its kernel, mounts, pins and maps, the programs on its
     interfaces and cgroups, and tells whose each of them is and which Calico release made it.
+  - Names the defects that it finds, with their upstream numbers and what repairs them.
   - Nothing is changed and no lock is taken. What vanishes or cannot be read meanwhile is a warning,
     not a failure.
   - Without pyroute2 on the node, tc filters and XDP programs are left out with a warning.
@@ -41,6 +42,11 @@ options:
         kernel shows.
       - By default it is told from the kernel alone.
     type: str
+  conntrack_max_entries:
+    description:
+      - Size of the conntrack map that felix is configured with. When given, it is compared with the
+        pinned maps and with felix's auto-scale file.
+    type: int
   count_entries:
     description:
       - Whether to count the entries of the maps, which reads each map once, about 0.3 s for a
@@ -272,10 +278,46 @@ actions:
   type: list
   elements: str
 findings:
-  description: Always empty for this module.
+  description: What is wrong with the node, the severest first; empty on a healthy one.
   returned: success
   type: list
   elements: dict
+  contains:
+    code:
+      description: Code of the defect, such as C(TC_MISMATCH).
+      type: str
+    severity:
+      description:
+        - V(critical) when traffic is or will be lost or felix cannot start, else V(warning) or
+          V(info).
+      type: str
+    title:
+      description: What is wrong, in one sentence.
+      type: str
+    object:
+      description: The map, interface, cgroup or file that has it.
+      type: str
+    evidence:
+      description: What was seen, one sentence each.
+      type: list
+      elements: str
+    harm:
+      description: What it leads to.
+      type: str
+    upstream:
+      description: Numbers of issues and pull requests, of projectcalico/calico unless named.
+      type: list
+      elements: str
+    affected:
+      description: Releases that have the defect.
+      type: str
+    remedy:
+      description: Modules and roles that repair it.
+      type: list
+      elements: str
+    advice:
+      description: What to do, in one sentence.
+      type: str
 warnings:
   description: What could not be read.
   returned: success
@@ -288,6 +330,8 @@ from typing import Any, Mapping
 from ..module_utils._observe.node.facts import node_facts
 from ..module_utils._observe.node.report import look
 from ..module_utils._observe.node.task import task
+from ..module_utils._plan.findings import finding_facts, findings
+from ..module_utils._plan.findings_maps import resizes
 from ..module_utils._runner import Result, run_module
 
 ARGUMENT_SPEC: dict[str, Any] = {
@@ -296,6 +340,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "cgroup_root": {"type": "path"},
     "interfaces": {"type": "list", "elements": "str", "default": ["cali*"]},
     "calico_version": {"type": "str"},
+    "conntrack_max_entries": {"type": "int"},
     "count_entries": {"type": "bool", "default": True},
 }
 
@@ -303,7 +348,11 @@ ARGUMENT_SPEC: dict[str, Any] = {
 def work(params: Mapping[str, Any], check_mode: bool) -> Result:
     """Look, and change nothing."""
     sight = look(task(params))
-    return Result(facts=node_facts(sight.node), warnings=sight.warnings)
+    return Result(
+        facts=node_facts(sight.node),
+        warnings=(*sight.warnings, *resizes(sight.node)),
+        findings=finding_facts(findings(sight.node)),
+    )
 
 
 def main() -> None:

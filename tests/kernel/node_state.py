@@ -10,7 +10,9 @@ import os
 import struct
 import subprocess
 from pathlib import Path
+from typing import Any
 
+from ansible_collections.bpfops.calico.plugins.modules import node_info
 from tests.observe import rawbpf
 
 HASH, ARRAY, PROG_ARRAY, PERCPU_HASH, PERCPU_ARRAY, LRU_HASH, LPM_TRIE = 1, 2, 3, 5, 6, 9, 11
@@ -18,6 +20,9 @@ RODATA_FLAGS = 0x480
 NONE = 0xFFFFFFFF
 PREAMBLE = "cali_tc_preambl"
 MAIN_SLOT, FILTER_SLOT = 3, 26
+WORKLOADS = tuple(f"cali{os.getpid()}{end}" for end in "xy")
+"""Interfaces of this process: another run of the tests shares the network namespace."""
+PATTERN = f"cali{os.getpid()}?"
 
 MAPS = {
     "cali_v4_ct3": (HASH, 16, 88, 512000, 1),
@@ -64,7 +69,7 @@ class Interface:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        peer = name.replace("cali", "peer")
+        peer = name.replace("cali", "bpfo")
         _ip("link", "add", name, "type", "veth", "peer", "name", peer)
         for end in (name, peer):
             _ip("link", "set", end, "up")
@@ -79,6 +84,9 @@ class Interface:
     def unhook(self, hook: str) -> None:
         _tc("filter", "del", "dev", self.name, hook)
 
+    def down(self) -> None:
+        _ip("link", "set", self.name, "down")
+
     def remove(self) -> None:
         subprocess.run(["ip", "link", "del", self.name], check=False, stderr=subprocess.DEVNULL)
 
@@ -86,7 +94,7 @@ class Interface:
 class Node:
     """The pins below ``root`` and the interfaces; close() takes all of it away."""
 
-    def __init__(self, root: Path, workloads: tuple[str, ...]) -> None:
+    def __init__(self, root: Path, workloads: tuple[str, ...] = WORKLOADS) -> None:
         self.root = root
         self.globals = root / "tc" / "globals"
         self.globals.mkdir(parents=True)
@@ -179,3 +187,21 @@ def _ip(*words: str) -> None:
 
 def _tc(*words: str) -> None:
     subprocess.run(["tc", *words], check=True)
+
+
+def look(node: Node, **params: Any) -> Any:
+    """The module's work with the defaults of its options."""
+    defaults = {name: spec.get("default") for name, spec in node_info.ARGUMENT_SPEC.items()}
+    given = {"bpffs": str(node.root), "interfaces": [PATTERN], "cgroup_root": "/"}
+    return node_info.work({**defaults, **given, **params}, False)
+
+
+def of(found: Any, name: str) -> dict[str, Any]:
+    """One interface of the result."""
+    (one,) = [one for one in found.facts["interfaces"] if one["name"] == name]
+    return dict(one)
+
+
+def pin_of(found: Any, name: str) -> dict[str, Any]:
+    (one,) = [one for one in found.facts["maps"] if one["path"].endswith(f"/{name}")]
+    return dict(one)

@@ -7,21 +7,28 @@ import json
 import os
 import struct
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ansible_collections.bpfops.calico.plugins.module_utils import _errors as errors
 from ansible_collections.bpfops.calico.plugins.module_utils._observe.node import report as walk
-from ansible_collections.bpfops.calico.plugins.modules import node_info
-from tests.kernel.node_state import FILTER_SLOT, MAPS, PERCPU_HASH, PREAMBLE, Node
+from tests.kernel.node_state import (
+    FILTER_SLOT,
+    MAPS,
+    PERCPU_HASH,
+    PREAMBLE,
+    WORKLOADS,
+    Node,
+    look,
+    of,
+    pin_of,
+)
 from tests.kernel.support import bpftool
 from tests.observe import rawbpf
 
-ONE, TWO = "calibpnit0", "calibpnit1"
+ONE, TWO = WORKLOADS
 
 
 @pytest.fixture
@@ -31,7 +38,7 @@ def cgroup() -> Iterator[Path]:
     roots = [fields[1] for fields in mounts if fields[2] == "cgroup2"]
     if not roots:
         pytest.skip("no cgroup2 is mounted")
-    place = Path(roots[0], "bpfops-node-info")
+    place = Path(roots[0], f"bpfops-node-info-{os.getpid()}")
     place.mkdir()
     yield place
     place.rmdir()
@@ -42,27 +49,9 @@ def node(pins: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterato
     """Pins and two workload interfaces, on which nothing is attached yet."""
     pytest.importorskip("pyroute2")
     monkeypatch.setattr(walk, "AUTO_SIZE", str(tmp_path / "bpf_ct_map_size"))
-    made = Node(pins, (ONE, TWO))
+    made = Node(pins)
     yield made
     made.close()
-
-
-def look(node: Node, **params: Any) -> Any:
-    """The module's work with the defaults of its options."""
-    defaults = {name: spec.get("default") for name, spec in node_info.ARGUMENT_SPEC.items()}
-    given = {"bpffs": str(node.root), "interfaces": ["calibpnit*"], "cgroup_root": "/"}
-    return node_info.work({**defaults, **given, **params}, False)
-
-
-def of(found: Any, name: str) -> dict[str, Any]:
-    """One interface of the result."""
-    (one,) = [one for one in found.facts["interfaces"] if one["name"] == name]
-    return dict(one)
-
-
-def pin_of(found: Any, name: str) -> dict[str, Any]:
-    (one,) = [one for one in found.facts["maps"] if one["path"].endswith(f"/{name}")]
-    return dict(one)
 
 
 def test_maps_and_release(node: Node) -> None:
@@ -232,39 +221,6 @@ def test_the_auto_scale_file(node: Node) -> None:
     assert any("'many' is no number of entries" in one for one in found.warnings)
 
 
-def test_strange_things_are_no_failure(node: Node) -> None:
-    fd = program = node.preamble(ONE)
-    rawbpf.pin(program, str(node.globals / "cali_v4_routes"))
-    os.close(fd)
-    node.pin_map("cali_v6_ct3", 1, 40, 96, 10)
-    node.pin_map("foreign", 1, 8, 8, 10)
-    found = look(node, cgroup_root="/proc")
-    assert pin_of(found, "cali_v6_ct3")["owner"] == "unproven"
-    assert pin_of(found, "foreign")["owner"] == "foreign"
-    kinds = {Path(one["path"]).name: one["kind"] for one in found.facts["pins"]}
-    assert kinds["cali_v4_routes"] == "program"
-    assert any("connect4 of /proc was left out" in one for one in found.warnings)
-
-
-def test_no_pins_at_all(pins: Path) -> None:
-    defaults = {name: spec.get("default") for name, spec in node_info.ARGUMENT_SPEC.items()}
-    for place in (pins, pins / "missing", Path("/proc")):
-        found = node_info.work({**defaults, "bpffs": str(place), "interfaces": ["nix*"]}, False)
-        assert found.facts["maps"] == []
-        assert "3.26" in found.facts["release"]
-
-
-def test_without_pyroute2_the_rest_works(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    node.attach_all()
-    monkeypatch.setitem(sys.modules, "pyroute2", None)
-    found = look(node, cgroup_root=str(Path("/proc")))
-    about = [one for one in found.warnings if "pyroute2" in one]
-    assert len(about) == 1
-    assert not found.facts["interfaces_known"]
-    assert of(found, ONE)["clsact"] is None
-    assert len(found.facts["maps"]) == len(MAPS)
-
-
 def test_looking_changes_nothing(node: Node) -> None:
     node.attach_all()
 
@@ -287,21 +243,3 @@ def test_looking_changes_nothing(node: Node) -> None:
     before = state()
     look(node)
     assert state() == before
-
-
-@pytest.mark.parametrize(
-    ("params", "expected"),
-    [
-        ({"calico_version": "three"}, "calico_version: 'three' is not a Calico version"),
-        ({"calico_version": "2.1"}, "calico_version: '2.1' is not among the releases"),
-        ({"pin_dir": "relative"}, "pin_dir: 'relative' is relative"),
-        ({"bpffs": "relative"}, "bpffs: 'relative' is relative"),
-        ({"cgroup_root": "relative"}, "cgroup_root: 'relative' is relative"),
-        ({"interfaces": [""]}, "interfaces: '' is not a pattern"),
-    ],
-)
-def test_bad_input(pins: Path, params: dict[str, Any], expected: str) -> None:
-    defaults = {name: spec.get("default") for name, spec in node_info.ARGUMENT_SPEC.items()}
-    with pytest.raises(errors.BpfopsError) as caught:
-        node_info.work({**defaults, "bpffs": str(pins), **params}, False)
-    assert expected in str(caught.value)

@@ -112,6 +112,7 @@ class Node(NamedTuple):
 
     ``interfaces_known`` is False when tc could not be looked at. ``auto_size`` is the number in
     the auto-scale file, ``conntrack_size`` the configured number of entries where it was given.
+    ``bpffs_there``: a bpffs is mounted where felix pins.
     """
 
     kernel: str
@@ -130,6 +131,7 @@ class Node(NamedTuple):
     auto_size: int | None = None
     auto_size_path: str = ""
     conntrack_size: int | None = None
+    bpffs_there: bool = True
 
 
 class Finding(NamedTuple):

@@ -11,8 +11,10 @@ from ..._calico.connect_time import HOOKS, ConnectHook
 from ..._calico.versions import VersionSet
 from ..._errors import SyscallError
 from ..._kernel.attachments import Attached, cgroup_programs
+from ..._kernel.bpffs import filesystem_magic
 from ..._kernel.links import Link
 from ..._plan.findings_input import ConnectTime
+from ..._uapi.bpf import CGROUP2_MAGIC
 from .notes import Notes
 from .programs import Programs
 
@@ -33,10 +35,17 @@ class Roots:
         """The programs at the connect-time hooks, whoever owns them."""
         found: list[ConnectTime] = []
         for root in self.roots:
-            for hook in HOOKS:
+            for hook in HOOKS if self._is_cgroup2(root) else ():
                 with self.notes.reading(f"{hook.section} of {root}"):
                     found.extend(self._hook(root, hook, release))
         return tuple(found)
+
+    def _is_cgroup2(self, root: str) -> bool:
+        with self.notes.reading(root):
+            if filesystem_magic(root) == CGROUP2_MAGIC:
+                return True
+            self.notes.add(f"{root} was left out: it is no directory of a cgroup2 file system.")
+        return False
 
     def _hook(
         self, root: str, hook: ConnectHook, release: VersionSet | None

@@ -8,7 +8,7 @@ from typing import NamedTuple, Sequence
 
 from ..._calico.detect import Detection, Rodata, Sightings, detect
 from ..._calico.places import DEVICES, PLACES
-from ..._kernel import machine, proc
+from ..._kernel import bpffs, machine, proc
 from ..._plan.findings_input import Interface, Node
 from .cgroups import Roots
 from .interfaces import Walk
@@ -51,6 +51,9 @@ def look(task: Task) -> Sight:
         connect_time=connect_time,
         devices=tuple(row.name for row in DEVICES if row.name in seen.names),
         auto_size=_auto_size(notes),
+        auto_size_path=AUTO_SIZE,
+        conntrack_size=task.conntrack_size,
+        bpffs_there=bpffs.on_bpffs(task.bpffs),
     )
     return Sight(node, notes.result())
 

@@ -8,7 +8,8 @@ from typing import Any, Mapping, NamedTuple
 from ..._calico.rows import require_known
 from ..._calico.versions import VersionSet, parse_release
 from ..._errors import BadInputError
-from ..._plan.inputs import directory_path
+from ..._plan.inputs import directory_path, in_range
+from ..._plan.map_task import MAX_U32
 
 
 class Task(NamedTuple):
@@ -20,6 +21,7 @@ class Task(NamedTuple):
     interfaces: tuple[str, ...]
     count_entries: bool
     release: VersionSet | None
+    conntrack_size: int | None
 
 
 def task(params: Mapping[str, Any]) -> Task:
@@ -35,6 +37,9 @@ def task(params: Mapping[str, Any]) -> Task:
         directory_path("cgroup_root", params["cgroup_root"])
     if "" in params["interfaces"]:
         raise BadInputError("interfaces", "", "is not a pattern of interface names such as cali*")
+    size = params["conntrack_max_entries"]
+    if size is not None:
+        in_range("conntrack_max_entries", size, 1, MAX_U32)
     return Task(
         params["bpffs"],
         pin_dir,
@@ -42,4 +47,5 @@ def task(params: Mapping[str, Any]) -> Task:
         tuple(params["interfaces"]),
         params["count_entries"],
         release,
+        size,
     )
