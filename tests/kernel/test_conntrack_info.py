@@ -136,7 +136,7 @@ def test_timeouts_that_felix_was_given(table: Path) -> None:
     assert left == {1800: 5, 3600: 11}
 
 
-def test_looking_changes_nothing(table: Path) -> None:
+def test_a_survey_changes_nothing(table: Path) -> None:
     before = (shown(table / "cali_v4_ct3"), (table / "cali_v4_ct3").stat().st_mtime_ns)
     report(table, calico_version="3.29", limit=5)
     assert (shown(table / "cali_v4_ct3"), (table / "cali_v4_ct3").stat().st_mtime_ns) == before
