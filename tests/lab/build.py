@@ -16,11 +16,12 @@ BPF_FLAGS = ["-O2", "-g", "-target", "bpf", "-mcpu=v2", "-Wall", "-Werror"]
 HOST_FLAGS = ["-O2", "-Wall", "-Werror", f"-I{HERE / 'bpf'}"]
 
 
-def bpf_object(settings: Settings, name: str) -> Path:
-    """The object of ``bpf/<name>.bpf.c``."""
+def bpf_object(settings: Settings, name: str, **defines: object) -> Path:
+    """The object of ``bpf/<name>.bpf.c``, compiled with these macros."""
     # clang for the bpf target does not search the machine's own asm/ headers.
     headers = Path("/usr/include") / run("gcc", "-print-multiarch").strip()
-    command = ["clang", *BPF_FLAGS, f"-I{headers}"]
+    macros = [f"-D{macro}={value}" for macro, value in defines.items()]
+    command = ["clang", *BPF_FLAGS, f"-I{headers}", *macros]
     return _compiled(settings, HERE / "bpf" / f"{name}.bpf.c", [*command, "-c"], [])
 
 

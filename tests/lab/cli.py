@@ -43,6 +43,8 @@ def _add_fleet(commands: Commands) -> None:
     up.add_argument("--pods", type=int, default=default.pods, help="pods per node")
     up.add_argument("--rootfs", type=Path, default=default.rootfs, help="lower root directory")
     up.add_argument("--size", type=int, default=default.conntrack_size, help="conntrack entries")
+    up.add_argument("--release", default="", help="Calico's, for each node in turn: R[,R...]")
+    up.add_argument("--ipv6", action="store_true", help="the release with IPv6 enabled")
     up.add_argument("--no-agent", dest="agent", action="store_false")
     up.set_defaults(command=_up)
     commands.add_parser("down", help="remove every trace").set_defaults(command=_down)
@@ -58,7 +60,13 @@ def _add_fleet(commands: Commands) -> None:
 
 def _up(settings: Settings, arguments: argparse.Namespace) -> None:
     shape = fleet.Shape(
-        arguments.nodes, arguments.pods, arguments.rootfs, arguments.size, arguments.agent
+        arguments.nodes,
+        arguments.pods,
+        arguments.rootfs,
+        arguments.size,
+        arguments.agent,
+        tuple(filter(None, arguments.release.split(","))),
+        arguments.ipv6,
     )
     fleet.up(settings, shape)
     _logins(settings, arguments)

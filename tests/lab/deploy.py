@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.lab import build
+from tests.lab.agent import releases
 from tests.lab.node import Node
+from tests.lab.settings import Settings
 from tests.lab.shell import run
 
 HERE = Path(__file__).resolve().parent
@@ -32,6 +34,46 @@ def agent(node: Node, size: int, *, bundle_libbpf: bool) -> None:
     launcher.write_text(LAUNCHER)
     launcher.chmod(0o755)
     write_felix_config(node, size)
+
+
+def play(node: Node, release: str, *, ipv6: bool) -> None:
+    """Have the agent play a release of Calico from its next start on."""
+    target = node.root() / INSTALL / "agent" / "bpf"
+    for place, built in release_objects(node.settings).items():
+        (target / place).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(built, target / place)
+    text = f"[lab]\nrelease = {release}\nipv6 = {'yes' if ipv6 else 'no'}\n"
+    (node.root() / "etc/calico/lab-agent.cfg").write_text(text)
+
+
+def release_objects(settings: Settings) -> dict[str, Path]:
+    """Compiled objects of all releases by their place in the agent's directory."""
+    found = {"connect_time.o": build.bpf_object(settings, "connect_time")}
+    for layout in releases.LAYOUTS:
+        for hook in (0, 1):
+            found[layout.object_path(hook)] = _preamble(settings, layout, hook)
+    for hook, rst_seen, name in releases.main_variants():
+        defines: dict[str, object] = {"MAIN": name, "DIRECTION": ("FROM_POD", "TO_POD")[hook]}
+        if rst_seen:
+            defines["RST_SEEN"] = 1
+        built = build.bpf_object(settings, "conntrack", **defines)
+        found[releases.main_path(hook, rst_seen, name)] = built
+    return found
+
+
+def _preamble(settings: Settings, layout: releases.Preamble, hook: int) -> Path:
+    return build.bpf_object(
+        settings,
+        "tc_preamble",
+        SIZE=layout.size,
+        HALF=layout.half,
+        IFACE=layout.iface,
+        LOG_FILTER=layout.log_filter,
+        JUMPS=layout.jumps,
+        DEBUG=layout.debug,
+        TEXT=f'"{layout.text}"',
+        ENTRY=layout.entries[hook],
+    )
 
 
 def write_felix_config(node: Node, size: int) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from tests.lab import build, cgroup2, deploy, inventory, kernel_objects, network, pods
+from tests.lab.agent.releases import RELEASES
 from tests.lab.errors import LabError
 from tests.lab.node import Node, existing
 from tests.lab.settings import MAX_NODES, MAX_PODS, Settings
@@ -33,6 +34,12 @@ class Shape:
     rootfs: Path = Path("/")
     conntrack_size: int = 512000
     agent: bool = True
+    releases: tuple[str, ...] = ()
+    ipv6: bool = False
+
+    def release(self, index: int) -> str | None:
+        """What node ``index`` (1, 2, ...) plays; the list begins again at its end."""
+        return self.releases[(index - 1) % len(self.releases)] if self.releases else None
 
     def check(self) -> None:
         """Raise LabError for a value that cannot work."""
@@ -44,6 +51,11 @@ class Shape:
             raise LabError(f"--size is {self.conntrack_size}; use 1 to 4294967295.")
         if not (self.rootfs / "usr" / "sbin" / "sshd").exists():
             raise LabError(f"--rootfs is {self.rootfs}; it has no /usr/sbin/sshd.")
+        for release in self.releases:
+            if release not in RELEASES:
+                raise LabError(f"--release is {release!r}; use some of {', '.join(RELEASES)}.")
+        if self.ipv6 and not self.releases:
+            raise LabError("--ipv6 needs --release.")
 
 
 def up(settings: Settings, shape: Shape) -> list[Node]:
@@ -51,6 +63,8 @@ def up(settings: Settings, shape: Shape) -> list[Node]:
     shape.check()
     _check_machine()
     build.bpf_object(settings, "conntrack")
+    if shape.releases:
+        deploy.release_objects(settings)
     with _locked(settings) as lock:
         _refuse_other_owner(settings)
         _clean(settings)
@@ -99,6 +113,8 @@ def _furnish(node: Node, shape: Shape, process: subprocess.Popen[bytes]) -> None
     node.wait_until_up(process)
     pods.create(node, shape.pods, shape.nodes)
     deploy.agent(node, shape.conntrack_size, bundle_libbpf=shape.rootfs != Path("/"))
+    if release := shape.release(node.index):
+        deploy.play(node, release, ipv6=shape.ipv6)
     if shape.agent:
         deploy.start_agent(node)
 

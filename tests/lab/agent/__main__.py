@@ -4,7 +4,7 @@
 import json
 import sys
 
-from . import config, daemon, libbpf
+from . import config, daemon, libbpf, pinned
 
 
 def _restart() -> None:
@@ -26,7 +26,7 @@ def main() -> int:
         return 2
     try:
         COMMANDS[sys.argv[1]]()
-    except (config.ConfigError, libbpf.LibbpfError, OSError) as error:
+    except (config.ConfigError, libbpf.LibbpfError, pinned.MapError, OSError) as error:
         print(f"lab-agent: {error}", file=sys.stderr)
         return 1
     return 0

@@ -40,12 +40,30 @@ class ConfigError(Exception):
 
 def size_of(wanted: SizedMap, path: Path = FELIX_CONFIG) -> int:
     """max_entries that felix.cfg asks for, or the default."""
+    return number(wanted.size_key, wanted.default, path)
+
+
+def number(key: str, default: int, path: Path = FELIX_CONFIG) -> int:
+    """A count that felix.cfg gives, or the default."""
+    text = read(path, "felix").get("global", key, fallback=str(default))
+    if not text.isdecimal() or not 0 < int(text) < 1 << 32:
+        raise ConfigError(f"{key} in {path} is {text!r}; use 1 to 4294967295.")
+    return int(text)
+
+
+def choice(key: str, allowed: tuple[str, ...], path: Path = FELIX_CONFIG) -> str:
+    """A word that felix.cfg gives; the default is the first that is allowed."""
+    text = read(path, "felix").get("global", key, fallback=allowed[0])
+    if text not in allowed:
+        raise ConfigError(f"{key} in {path} is {text!r}; use {' or '.join(allowed)}.")
+    return text
+
+
+def read(path: Path, kind: str) -> configparser.ConfigParser:
+    """Parse a file; one that is not there is empty."""
     parser = configparser.ConfigParser(interpolation=None)
     try:
         parser.read(path)
     except (configparser.Error, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is no felix configuration: {error}") from error
-    text = parser.get("global", wanted.size_key, fallback=str(wanted.default))
-    if not text.isdecimal() or not 0 < int(text) < 1 << 32:
-        raise ConfigError(f"{wanted.size_key} in {path} is {text!r}; use 1 to 4294967295.")
-    return int(text)
+        raise ConfigError(f"{path} is no {kind} configuration: {error}") from error
+    return parser

@@ -17,7 +17,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, NoReturn
 
-from . import config, libbpf
+from . import config, felix, libbpf, plan
 
 HOOKS = (
     ("cali_tc_preamble_from_pod", libbpf.TC_INGRESS),
@@ -31,7 +31,8 @@ def start() -> None:
         fcntl.flock(pid_file, fcntl.LOCK_EX)
         if running_pid() is not None:
             return
-        state, loaded = _load_and_attach()
+        wanted = plan.read()
+        state, loaded = _load_and_attach() if wanted is None else _play(wanted)
         config.STATE_FILE.write_text(json.dumps(state))
         pid = os.fork()
         if pid == 0:
@@ -94,7 +95,12 @@ def _load_and_attach() -> tuple[dict[str, Any], libbpf.BpfObject]:
     return state, loaded
 
 
-def _serve(loaded: libbpf.BpfObject) -> NoReturn:
+def _play(wanted: plan.Plan) -> tuple[dict[str, Any], felix.Felix]:
+    process = felix.Felix(wanted)
+    return process.start(), process
+
+
+def _serve(loaded: libbpf.BpfObject | felix.Felix) -> NoReturn:
     """Hold the maps until SIGTERM, away from the caller's session and files."""
     os.setsid()
     config.LOG_FILE.parent.mkdir(parents=True, exist_ok=True)

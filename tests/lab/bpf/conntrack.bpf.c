@@ -156,6 +156,16 @@ static __always_inline void note_tcp(struct ct_leg *sent, struct ct_leg *back,
 		set_bits(sent, LEG_RST_SEEN);
 }
 
+/* From release 3.30 on, the first field is the time of the last RST. */
+static __always_inline __u64 first_time(void)
+{
+#ifdef RST_SEEN
+	return 0;
+#else
+	return bpf_ktime_get_ns();
+#endif
+}
+
 /* What every packet of a flow does to the flow's entry. */
 static __always_inline void note_packet(struct __sk_buff *skb, struct ct_value *value,
 					const struct packet *p, enum direction direction)
@@ -166,6 +176,10 @@ static __always_inline void note_packet(struct __sk_buff *skb, struct ct_value *
 	value->last_seen = bpf_ktime_get_ns();
 	if (p->key.protocol == IPPROTO_TCP)
 		note_tcp(sent, back, p);
+#ifdef RST_SEEN
+	if (p->rst)
+		value->created = value->last_seen;
+#endif
 	/* The pod's own policy has passed the direction that this hook guards. */
 	if (direction == FROM_POD) {
 		set_bits(sent, LEG_APPROVED);
@@ -180,7 +194,7 @@ static __always_inline void fill_new(struct ct_value *value, const struct packet
 {
 	struct ct_leg *sent = p->from_a ? &value->a_to_b : &value->b_to_a;
 
-	value->created = bpf_ktime_get_ns();
+	value->created = first_time();
 	value->type = CT_NORMAL;
 	if (!p->from_a)
 		value->flags_high = FLAG_HIGH_B_TO_A;
@@ -243,6 +257,14 @@ static __always_inline int track(struct __sk_buff *skb, enum direction direction
 	return create(skb, &p, direction, BPF_NOEXIST);
 }
 
+#ifdef MAIN
+/* Behind a release's own program at the interface: MAIN is its name there. */
+SEC("tc")
+int MAIN(struct __sk_buff *skb)
+{
+	return track(skb, DIRECTION);
+}
+#else
 /* The kernel keeps 15 characters of the name: cali_tc_preambl, as Calico's. */
 SEC("tc")
 int cali_tc_preamble_from_pod(struct __sk_buff *skb)
@@ -255,3 +277,4 @@ int cali_tc_preamble_to_pod(struct __sk_buff *skb)
 {
 	return track(skb, TO_POD);
 }
+#endif

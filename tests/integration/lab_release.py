@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Looking at a node whose agent plays a release, by bpftool and tc."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tests.integration.lab_release_pins import Parameters
+from tests.lab.harness import call, in_node
+
+GLOBALS = "/sys/fs/bpf/tc/globals/"
+
+
+def configure(node: str, release: str, felix: str = "", **options: str) -> None:
+    """Tell the agent what to play; ``felix``: lines of felix.cfg."""
+    lines = [f"release = {release}", *(f"{name} = {text}" for name, text in options.items())]
+    write(node, "/etc/calico/lab-agent.cfg", "[lab]\n" + "\n".join(lines))
+    write(node, "/etc/calico/felix.cfg", f"[global]\n{felix}\n")
+
+
+def write(node: str, path: str, text: str) -> None:
+    """Write a file in a node."""
+    in_node(node, "sh", "-c", 'printf "%s\\n" "$0" >$1', text, path)
+
+
+def fresh(node: str, release: str, felix: str = "", **options: str) -> None:
+    """Start the agent as if the node had just booted."""
+    in_node(node, "lab-agent", "stop")
+    in_node(
+        node,
+        "sh",
+        "-c",
+        "for i in /sys/class/net/cali*; do tc qdisc del dev ${i##*/} clsact 2>/dev/null; done;"
+        "rm -rf /sys/fs/bpf/tc /sys/fs/bpf/tcx /sys/fs/bpf/ctlb /run/calico/bpf",
+    )
+    configure(node, release, felix, **options)
+    in_node(node, "lab-agent", "start")
+
+
+def restart(node: str) -> Any:
+    """Restart the agent and return the finished process."""
+    return call("exec", node, "--", "lab-agent", "restart")
+
+
+def pins(node: str) -> dict[str, dict[str, Any]]:
+    """bpftool's view of each map pinned in the node, by path; 15 characters of the name."""
+    shown = json.loads(in_node(node, "bpftool", "-j", "-f", "map", "show"))
+    return {path: one for one in shown for path in one.get("pinned", [])}
+
+
+def parameters(one: dict[str, Any]) -> Parameters:
+    """Type, key, value, max_entries and flags of a map that bpftool shows."""
+    return (
+        one["type"],
+        one["bytes_key"],
+        one["bytes_value"],
+        one["max_entries"],
+        int(one["flags"]),
+    )
+
+
+def dump(node: str, *place: str) -> dict[bytes, bytes]:
+    """A map's entries by bpftool; empty slots of a program array are left out."""
+    shown = json.loads(in_node(node, "bpftool", "-j", "map", "dump", *place))
+    return {_bytes(one["key"]): _bytes(one["value"]) for one in shown if _is_bytes(one["value"])}
+
+
+def program(node: str, *place: str) -> dict[str, Any]:
+    """bpftool's view of a program."""
+    shown: dict[str, Any] = json.loads(in_node(node, "bpftool", "-j", "prog", "show", *place))
+    return shown
+
+
+def rodata(node: str, program_id: int) -> tuple[dict[str, Any], bytes]:
+    """The map with a program's globals, and its bytes."""
+    for map_id in program(node, "id", str(program_id))["map_ids"]:
+        shown = json.loads(in_node(node, "bpftool", "-j", "map", "show", "id", str(map_id)))
+        if shown["name"].endswith(".rodata"):
+            return shown, next(iter(dump(node, "id", str(map_id)).values()))
+    raise AssertionError(f"program {program_id} has no read-only globals")
+
+
+def _is_bytes(value: Any) -> bool:
+    return isinstance(value, list)
+
+
+def _bytes(hexadecimal: list[str]) -> bytes:
+    return bytes(int(byte, 16) for byte in hexadecimal)

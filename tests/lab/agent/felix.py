@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One start of a release: maps, programs, attachments, and what is cleaned up after."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+from . import bpf, config, filters, pinned, plan
+from .filters import Interface
+from .libbpf import BpfObject, LibbpfError
+from .map_rows import JUMP_26
+from .objects import Loader
+from .pinned import PINS, Maps
+from .plan import Plan
+from .releases import ENTRY_26
+from .workloads import SUBPROGRAMS, IfState, Workload, globals_of
+
+HOOK_LETTERS = ("E", "I")
+DIRECTORIES_26 = ("igr", "egr")
+
+
+class Felix:
+    """What a start has loaded and must hold until it ends."""
+
+    def __init__(self, wanted: Plan) -> None:
+        self.plan = wanted
+        self.maps = Maps(wanted)
+        self.dirty: list[str] = []
+        self.workloads: list[Workload] = []
+        self._loader = Loader(wanted)
+        self._mains: dict[tuple[str, int], int] = {}
+        self._main_programs: list[int] = []
+
+    def start(self) -> dict[str, Any]:
+        """Do all of it; an interface that fails stays as it was and is called dirty."""
+        self.maps.create()
+        self._main_programs = [self._loader.main(hook) for hook in (0, 1)]
+        if self.plan.release.repinned:
+            self._fill_programs()
+        state = IfState(self.plan, self.maps.fds[self.plan.release.ifstate.name])
+        self.workloads = state.assign(interfaces())
+        for one in self.workloads:
+            state.write(one)
+            self._try_to_attach(one)
+        self.maps.copy_delta()
+        if not self.dirty:
+            pinned.remove_old_jumps()
+        return self._report()
+
+    def program(self, one: Workload, hook: int) -> BpfObject:
+        """Load the interface's own program for one hook."""
+        data = globals_of(self.plan, one, hook, self._mains)
+        return self._loader.preamble(hook, data, self._jump_pins(one, hook))
+
+    def _try_to_attach(self, one: Workload) -> None:
+        try:
+            for hook in (0, 1):
+                self._fill_jump_map(one, hook)
+                self._attach(one, hook)
+        except LibbpfError as error:
+            print(f"lab-agent: {one.interface.name}: {error}", file=sys.stderr)
+            self.dirty.append(one.interface.name)
+        else:
+            if self.plan.tcx:
+                filters.remove_clsact(one.interface)
+
+    def _attach(self, one: Workload, hook: int) -> None:
+        loaded = self.program(one, hook)
+        program = loaded.program_fd(self.plan.preamble.entries[hook])
+        if self.plan.tcx:
+            filters.attach_tcx(program, one.interface, hook)
+        else:
+            filters.attach(program, one.interface, hook, self.plan.release.attach)
+        loaded.close()
+
+    def _fill_programs(self) -> None:
+        """Load each family's and hook's programs into consecutive slots."""
+        free: dict[str, int] = {}
+        for hook in (0, 1):
+            name = self.plan.release.jump_maps[hook][0]
+            for family in self.plan.families:
+                first = free.get(name, 0)
+                self._mains[family, hook] = first
+                for place, program in enumerate(self._programs(family, hook)):
+                    bpf.set_program(self.maps.fds[name], first + place, program)
+                    free[name] = first + place + 1
+
+    def _programs(self, family: str, hook: int) -> list[int]:
+        kind = self._loader.tc_types[hook]
+        # Only IPv4 is tracked; IPv6 passes.
+        main = (
+            self._main_programs[hook] if family == "v4" else bpf.load_pass("calico_tc_main", kind)
+        )
+        return [main, *(bpf.load_pass(name, kind) for _, name in SUBPROGRAMS)]
+
+    def _jump_pins(self, one: Workload, hook: int) -> dict[str, Path]:
+        progs, jump = self.plan.release.jump_maps[hook]
+        if self.plan.release.preamble is ENTRY_26:
+            directory = f"{one.interface.name.replace('.', '')}_{DIRECTORIES_26[hook]}"
+            return {"cali_jump": PINS.parent / directory / jump}
+        return {"cali_jump": PINS / jump, "cali_progs": PINS / progs}
+
+    def _fill_jump_map(self, one: Workload, hook: int) -> None:
+        if self.plan.release.preamble is ENTRY_26:
+            self._fill_jump_map_26(self._jump_pins(one, hook)["cali_jump"], hook)
+        kind = self._loader.tc_types[hook]
+        jump = self.plan.release.jump_maps[hook][1]
+        for (family, of_hook), slot in one.policies.items():
+            if of_hook == hook:
+                name = f"p{family[1]}{HOOK_LETTERS[hook]}_{one.interface.name}"
+                program = bpf.load_pass(name, kind)
+                bpf.set_program(self.maps.fds[jump], slot, program)
+                os.close(program)
+
+    def _fill_jump_map_26(self, pin: Path, hook: int) -> None:
+        fd = bpf.opened(pin)
+        if fd is None:
+            fd = bpf.create(plan.spec(JUMP_26, self.plan.release, "v4"))
+            bpf.pin(fd, pin)
+        bpf.set_program(fd, 2, bpf.load_pass("calico_tc_norm_"))
+        bpf.set_program(fd, 3, self._main_programs[hook])
+        os.close(fd)
+
+    def _report(self) -> dict[str, Any]:
+        name = next(n for n in self.maps.fds if n.rstrip("0123456789").endswith("_ct"))
+        found = bpf.info(self.maps.fds[name])
+        return {
+            "release": self.plan.release.version,
+            "conntrack_map_id": found.id,
+            "max_entries": found.max_entries,
+            "interfaces": sorted(one.interface.name for one in self.workloads),
+            "dirty": sorted(self.dirty),
+        }
+
+
+def interfaces() -> list[Interface]:
+    """The workloads' interfaces."""
+    return [
+        Interface(number, name)
+        for number, name in socket.if_nameindex()
+        if fnmatch(name, config.INTERFACES)
+    ]
