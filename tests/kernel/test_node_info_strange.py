@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from ansible_collections.bpfops.calico.plugins.module_utils import _errors as errors
+from ansible_collections.bpfops.calico.plugins.module_utils._kernel import bpffs
+from ansible_collections.bpfops.calico.plugins.module_utils._kernel import interfaces as netlink
 from ansible_collections.bpfops.calico.plugins.module_utils._observe.node import report as walk
 from ansible_collections.bpfops.calico.plugins.modules import node_info
 from tests.kernel.node_state import MAPS, WORKLOADS, Node, look, of, pin_of
@@ -81,3 +83,37 @@ def test_without_pyroute2_the_rest_works(node: Node, monkeypatch: pytest.MonkeyP
     assert not found.facts["interfaces_known"]
     assert of(found, ONE)["clsact"] is None
     assert len(found.facts["maps"]) == len(MAPS)
+
+
+def test_an_interface_that_vanishes_during_the_walk(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node.attach_all()
+    listed = netlink.devices
+
+    def devices() -> tuple[netlink.Device, ...]:
+        found = listed()
+        node.workloads[1].remove()
+        return found
+
+    monkeypatch.setattr(netlink, "devices", devices)
+    found = look(node)
+    assert [one["hook"] for one in of(found, ONE)["programs"]] == ["ingress", "egress"]
+    assert of(found, TWO)["programs"] == []
+    assert found.facts["interfaces_known"]
+
+
+def test_a_pin_that_vanishes_during_the_walk(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = bpffs.walk
+    gone = node.globals / "cali_state4"
+
+    def walking(top: str) -> Iterator[str]:
+        for path in listed(top):
+            if path == str(gone):
+                gone.unlink()
+            yield path
+
+    monkeypatch.setattr(bpffs, "walk", walking)
+    found = look(node)
+    assert len(found.facts["maps"]) == len(MAPS) - 1
+    assert f"{gone} vanished while it was looked at." in found.warnings
