@@ -284,7 +284,7 @@ findings:
   elements: dict
   contains:
     code:
-      description: Code of the defect, such as C(TC_MISMATCH).
+      description: Code of the defect, such as C(TC_MISMATCH); C(docs/findings) has a page for each.
       type: str
     severity:
       description:

@@ -16,6 +16,35 @@ from .findings_modes import MODE_RULES
 
 RULES = (*MAP_RULES, *ATTACH_RULES, *MODE_RULES)
 
+LOOKED_FOR = frozenset(
+    {
+        "BPFFS_MISSING",
+        "CTLB_LEFTOVER",
+        "CTLB_SEVERED",
+        "CT_AUTOSCALE_FILE",
+        "CT_FULL",
+        "CT_LAYOUT",
+        "CT_NEWER",
+        "CT_OLD_PIN",
+        "CT_SIZE",
+        "CT_SUPERSEDED",
+        "DEVICE_LEFTOVER",
+        "IFSTATE_FULL",
+        "JUMPS_EMPTY",
+        "JUMPS_LINGERING",
+        "LOG_FILTER_STALE",
+        "MAP_SUPERSEDED",
+        "MAP_UNKNOWN",
+        "RELEASE_CONTRADICTION",
+        "TCX_SEVERED",
+        "TC_DUPLICATE",
+        "TC_MISMATCH",
+        "TC_MISSING",
+        "TC_PREF_EXHAUSTED",
+    }
+)
+"""The codes that the rules can name."""
+
 _ORDER = ("critical", "warning", "info")
 
 
