@@ -3,17 +3,13 @@
 
 from __future__ import annotations
 
-import json
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.lab import inventory
+from tests.integration.node_info import ask
 from tests.lab.harness import in_node, lab
 
 pytestmark = pytest.mark.lab
@@ -41,28 +37,6 @@ def state(node: str) -> str:
     pins = "find /sys/fs/bpf -printf '%p %i %T@\\n' | sort"
     filters = "for i in /sys/class/net/cali*; do tc filter show dev ${i##*/} ingress; done"
     return in_node(node, "sh", "-c", f"{pins}; {filters}")
-
-
-def ask(hosts: Path) -> dict[str, Any]:
-    """The module's answer by node, through ansible, as users call it."""
-    command = [inventory.ansible_playbook().replace("ansible-playbook", "ansible"), "all"]
-    command += ["-i", str(hosts), "-m", "bpfops.calico.node_info"]
-    # The nodes see this machine's files, and these tests' Python has pyroute2.
-    command += ["-e", json.dumps({"ansible_python_interpreter": sys.executable})]
-    environment = {
-        **inventory.ansible_environment(),
-        "ANSIBLE_LOAD_CALLBACK_PLUGINS": "1",
-        "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.oneline",
-        "ANSIBLE_NOCOLOR": "1",
-    }
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    found = {}
-    for line in done.stdout.splitlines():
-        node, _, answer = line.partition(" | ")
-        if "{" in answer:
-            found[node] = json.loads(answer[answer.index("{") :])
-    return found
 
 
 @pytest.mark.parametrize("release", RELEASES)

@@ -39,7 +39,7 @@ def old_pins(node: Node) -> Iterator[Finding]:
 
 
 def _sentence(one: PinnedMap) -> str:
-    held = "" if one.entries is None else f" with {one.entries} entries in it"
+    held = "" if one.entries is None else f", with {one.entries} entries in it"
     return f"{pin_name(one)} is pinned, a {describe(one.spec)}{held}."
 
 
