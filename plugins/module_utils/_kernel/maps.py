@@ -14,7 +14,7 @@ from .._uapi.bpf import NAME_LENGTH, OBJ_GET_RDONLY, Cmd, UpdateFlag
 from .._uapi.maps import MapInfo, MapSpec, describe, slot_size
 from . import proc
 from .attr import Attr
-from .objects import BpfObject, open_pin, read_info
+from .objects import BpfObject, charged, open_pin, read_info
 from .syscall import bpf
 
 
@@ -54,12 +54,7 @@ class Map(BpfObject):
         Raises SyscallError (E2BIG, EINVAL, ENOMEM, EPERM) when the kernel refuses it. Raises
         RLIMIT_MEMLOCK once on EPERM, for kernels before 5.11.
         """
-        try:
-            return cls(_create(spec))
-        except SyscallError as error:
-            if error.errno != errno.EPERM or not proc.lift_memlock_limit():
-                raise
-        return cls(_create(spec))
+        return cls(charged(lambda: _create(spec)))
 
     @classmethod
     def open(cls, path: str, read_only: bool = False) -> Map:

@@ -37,6 +37,9 @@ _BY_COMMAND: Mapping[Cmd, Mapping[int, str]] = {
         errno.E2BIG: "the map is full",
         errno.EPERM: "the map is frozen or the descriptor is read-only",
     },
+    Cmd.PROG_LOAD: {
+        errno.EPERM: "not permitted, or before kernel 5.11 the program exceeds RLIMIT_MEMLOCK",
+    },
     Cmd.MAP_FREEZE: {errno.EBUSY: "the map is frozen already, or mapped for writing"},
     Cmd.OBJ_PIN: {
         errno.EEXIST: "something is pinned there already",

@@ -7,10 +7,11 @@ import ctypes
 import errno
 import os
 from types import TracebackType
-from typing import Iterator, TypeVar
+from typing import Callable, Iterator, TypeVar
 
 from .._errors import SyscallError
 from .._uapi.bpf import Cmd
+from . import proc
 from .attr import Attr
 from .syscall import bpf
 
@@ -79,6 +80,19 @@ def open_pin(path: str, flags: int = 0) -> int:
     attr.obj.pathname = ctypes.addressof(name)
     attr.obj.file_flags = flags
     return bpf(Cmd.OBJ_GET, attr, path)
+
+
+def charged(create: Callable[[], int]) -> int:
+    """Make a map or program; on EPERM once more, with RLIMIT_MEMLOCK raised.
+
+    Kernels before 5.11 charge its memory against that limit, with all that the user has already.
+    """
+    try:
+        return create()
+    except SyscallError as error:
+        if error.errno != errno.EPERM or not proc.lift_memlock_limit():
+            raise
+    return create()
 
 
 def read_info(fd: int, info: ctypes.Structure) -> None:

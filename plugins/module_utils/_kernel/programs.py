@@ -11,7 +11,7 @@ from typing import Iterator, NamedTuple
 from .._errors import SyscallError
 from .._uapi.bpf import NAME_LENGTH, Cmd
 from .attr import Attr
-from .objects import BpfObject, read_info
+from .objects import BpfObject, charged, read_info
 from .syscall import bpf
 
 _LOG_BYTES = 1 << 20
@@ -69,9 +69,13 @@ class Program(BpfObject):
 
     @classmethod
     def load(cls, spec: ProgSpec) -> Program:
-        """Load a program. Raises SyscallError with the end of the verifier's log when refused."""
+        """Load a program.
+
+        Raises SyscallError with the end of the verifier's log when it is refused. Raises
+        RLIMIT_MEMLOCK once on EPERM, for kernels before 5.11.
+        """
         try:
-            return cls(_load(spec, None))
+            return cls(charged(lambda: _load(spec, None)))
         except SyscallError as error:
             log = ctypes.create_string_buffer(_LOG_BYTES)
             try:
