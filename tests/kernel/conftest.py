@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,12 @@ import pytest
 from ansible_collections.bpfops.calico.plugins.module_utils import _runner
 from ansible_collections.bpfops.calico.plugins.module_utils._kernel import lock
 from tests.observe import rawbpf
+
+
+def pytest_configure() -> None:
+    """Before Linux 5.11 the maps of all tests together count against RLIMIT_MEMLOCK."""
+    with suppress(ValueError):  # no CAP_SYS_RESOURCE
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY,) * 2)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -46,7 +54,8 @@ def bpffs_mount(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture
 def pins(bpffs_mount: Path, request: pytest.FixtureRequest) -> Path:
     """An empty directory for pins, one for each test."""
-    name = "".join(letter if letter.isalnum() else "_" for letter in request.node.name)
+    wanted = f"{request.path.stem}_{request.node.name}"
+    name = "".join(letter if letter.isalnum() else "_" for letter in wanted)
     place = bpffs_mount / name[:200]
     place.mkdir()
     return place

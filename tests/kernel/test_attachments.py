@@ -21,7 +21,6 @@ from ansible_collections.bpfops.calico.plugins.module_utils._kernel import (
     xdp,
 )
 from ansible_collections.bpfops.calico.plugins.module_utils._uapi import bpf as uapi
-from tests.kernel.support import bpftool
 from tests.observe import rawbpf
 
 NAME = "bpfopst0"
@@ -59,8 +58,8 @@ def test_cgroup_attachments_and_their_links(cgroup: Path) -> None:
     assert attachments.cgroup_programs(str(cgroup), hook).prog_ids == ()
     rawbpf.attach_cgroup(directory, fd, rawbpf.CONNECT4, 0)
     legacy = attachments.cgroup_programs(str(cgroup), hook)
-    shown = bpftool("cgroup", "show", str(cgroup))
-    assert [legacy.prog_ids[0]] == [entry["id"] for entry in shown]
+    assert list(legacy.prog_ids) == rawbpf.attached_to_cgroup(directory, rawbpf.CONNECT4)
+    assert len(legacy.prog_ids) == 1
     assert legacy.legacy
     rawbpf.detach_cgroup(directory, fd, rawbpf.CONNECT4)
     link_fd = rawbpf.create_link(fd, directory, rawbpf.CONNECT4)

@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from ipaddress import ip_address
 from pathlib import Path
+
+import pytest
 
 from ansible_collections.bpfops.calico.plugins.module_utils._calico.codecs import conntrack as ct
 from ansible_collections.bpfops.calico.plugins.module_utils._calico.codecs.conntrack_layout import (
@@ -39,6 +42,7 @@ int main(void)
 """
 
 
+@pytest.mark.skipif(not shutil.which("gcc"), reason="gcc is not on this machine")
 def test_the_lab_writes_what_the_codec_reads(tmp_path: Path) -> None:
     source, tool = tmp_path / "entry.c", tmp_path / "entry"
     source.write_text(PROGRAM)

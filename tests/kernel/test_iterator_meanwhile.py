@@ -7,6 +7,7 @@ import ctypes
 import os
 import signal
 import struct
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
@@ -122,6 +123,15 @@ def hammering(calls: list[Call]) -> Iterator[None]:
         os.waitpid(child, 0)
 
 
+def rounds(most: int) -> Iterator[None]:
+    """So many, or as many as begin within half a second: few on an emulated CPU."""
+    end = time.monotonic() + 0.5
+    for _ in range(most):
+        yield
+        if time.monotonic() > end:
+            return
+
+
 def of(key: bytes, byte: bytes) -> bytes:
     """A value that tells which key it belongs to, in every part of it."""
     return (key + byte * 4) * (WIDE // 8)
@@ -143,7 +153,7 @@ def test_a_writer_of_the_source_meanwhile(way: Way, make: Maker, kind: int, flag
     calls = [put(source.fd, key, of(key, b"\x02")) for key in [*STABLE, *OTHERS]]
     calls += [delete(source.fd, key) for key in OTHERS]
     with hammering(calls):
-        for _ in range(30):
+        for _ in rounds(30):
             target = make(HASH, 4, WIDE, 2000, NO_PREALLOC)
             for _ in range(3):
                 way.carry(source.side, target.side, Rule())
@@ -162,7 +172,7 @@ def test_a_writer_of_the_target_meanwhile(way: Way, make: Maker, replaces: Repla
     calls += [delete(target.fd, key) for key in STABLE]
     inserted = 0
     with hammering(calls):
-        for _ in range(100):
+        for _ in rounds(100):
             seen, new, updated = way.carry(source.side, target.side, Rule(replaces=replaces))
             inserted += new
             assert seen == len(STABLE)
@@ -173,7 +183,7 @@ def test_a_writer_of_the_target_meanwhile(way: Way, make: Maker, replaces: Repla
 
 def test_an_entry_that_others_make_meanwhile_wins(way: Way, make: Maker) -> None:
     source = make(HASH, 4, WIDE, 2000).fill({key: of(key, b"\x01") for key in STABLE})
-    for _ in range(20):
+    for _ in rounds(20):
         target = make(HASH, 4, WIDE, 2000)
         with hammering([put(target.fd, key, of(key, b"\x03")) for key in STABLE]):
             way.carry(source.side, target.side, Rule(replaces=Replaces.NEVER))

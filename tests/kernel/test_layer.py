@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import struct
 import subprocess
 from pathlib import Path
@@ -82,6 +83,7 @@ char LICENSE[] SEC("license") = "GPL";
 """
 
 
+@pytest.mark.skipif(not shutil.which("clang"), reason="clang is not on this machine")
 def test_btf_travels_with_the_parameters(pins: Path, tmp_path: Path) -> None:
     """bpftool shows entries of a map with BTF by name, so a replaced map has to keep it."""
     (tmp_path / "typed.bpf.c").write_text(TYPED_MAP)

@@ -143,3 +143,10 @@ def attach_cgroup(directory: int, program: int, attach_type: int, flags: int) ->
 
 def detach_cgroup(directory: int, program: int, attach_type: int) -> None:
     call(9, struct.pack("<IIII", directory, program, attach_type, 0))
+
+
+def attached_to_cgroup(directory: int, attach_type: int) -> list[int]:
+    """Program ids, eight at most. (bpftool 7.1 shows none before Linux 6.1.)"""
+    ids = (ctypes.c_uint32 * 8)()
+    call(16, struct.pack("<4IQI", directory, attach_type, 0, 0, address(ids), len(ids)))
+    return [number for number in ids if number]
