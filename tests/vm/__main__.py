@@ -91,11 +91,8 @@ async def test(machine: Machine, found: list[Kernel], tests: list[str], scratch:
     return all(await asyncio.gather(*map(one, found)))
 
 
-async def main(tests: list[str]) -> int:
-    task = asyncio.current_task()
-    assert task is not None
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+def main(tests: list[str]) -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))  # and let everything clean up
     try:
         machine = this_machine()
         if not shutil.which(machine.qemu):
@@ -104,7 +101,7 @@ async def main(tests: list[str]) -> int:
         if not found:
             return LEFT_OUT
         with TemporaryDirectory(dir=CACHE) as scratch:
-            return 0 if await test(machine, found, tests, Path(scratch)) else 1
+            return 0 if asyncio.run(test(machine, found, tests, Path(scratch))) else 1
     except UnavailableError as error:
         leave_out(str(error))
         return LEFT_OUT
@@ -112,6 +109,6 @@ async def main(tests: list[str]) -> int:
 
 if __name__ == "__main__":
     try:
-        sys.exit(asyncio.run(main(sys.argv[1:])))
-    except asyncio.CancelledError:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
         sys.exit(130)
