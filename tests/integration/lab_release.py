@@ -4,12 +4,33 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+from ipaddress import IPv4Network
+from pathlib import Path
 from typing import Any
 
 from tests.integration.lab_release_pins import Parameters
-from tests.lab.harness import call, in_node
+from tests.lab import node as nodes
+from tests.lab.harness import NAME, SUBNET
+from tests.lab.settings import REPOSITORY, Settings
 
 GLOBALS = "/sys/fs/bpf/tc/globals/"
+BASE = Path(os.environ.get("BPFOPS_LAB_DIR", REPOSITORY / ".lab"))
+LAB = Settings(NAME, IPv4Network(SUBNET), BASE.absolute())
+
+
+def in_node(node: str, *argv: str) -> str:
+    """Run a command in a node, without the lab's command line; it must succeed."""
+    done = run(node, *argv)
+    assert done.returncode == 0, f"{argv}: {done.stderr}"
+    return str(done.stdout)
+
+
+def run(node: str, *argv: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in a node and return the finished process, whatever its status."""
+    command = nodes.find(LAB, node).command(*argv)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
 
 def configure(node: str, release: str, felix: str = "", **options: str) -> None:
@@ -38,9 +59,9 @@ def fresh(node: str, release: str, felix: str = "", **options: str) -> None:
     in_node(node, "lab-agent", "start")
 
 
-def restart(node: str) -> Any:
+def restart(node: str) -> subprocess.CompletedProcess[str]:
     """Restart the agent and return the finished process."""
-    return call("exec", node, "--", "lab-agent", "restart")
+    return run(node, "lab-agent", "restart")
 
 
 def pins(node: str) -> dict[str, dict[str, Any]]:

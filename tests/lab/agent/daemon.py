@@ -17,7 +17,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, NoReturn
 
-from . import config, felix, libbpf, plan
+from . import config, defects, felix, libbpf, plan
 
 HOOKS = (
     ("cali_tc_preamble_from_pod", libbpf.TC_INGRESS),
@@ -97,7 +97,9 @@ def _load_and_attach() -> tuple[dict[str, Any], libbpf.BpfObject]:
 
 def _play(wanted: plan.Plan) -> tuple[dict[str, Any], felix.Felix]:
     process = felix.Felix(wanted)
-    return process.start(), process
+    state = process.start()
+    defects.plant(process)
+    return state, process
 
 
 def _serve(loaded: libbpf.BpfObject | felix.Felix) -> NoReturn:

@@ -10,7 +10,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from . import bpf, config, filters, pinned, plan
+from . import bpf, config, filters, pinned, plan, records
+from .connect_time import ConnectTime
 from .filters import Interface
 from .libbpf import BpfObject, LibbpfError
 from .map_rows import JUMP_26
@@ -32,6 +33,7 @@ class Felix:
         self.maps = Maps(wanted)
         self.dirty: list[str] = []
         self.workloads: list[Workload] = []
+        self._connect_time = ConnectTime(wanted)
         self._loader = Loader(wanted)
         self._mains: dict[tuple[str, int], int] = {}
         self._main_programs: list[int] = []
@@ -42,13 +44,14 @@ class Felix:
         self._main_programs = [self._loader.main(hook) for hook in (0, 1)]
         if self.plan.release.repinned:
             self._fill_programs()
+        self._connect_time.attach(self._loader)
         state = IfState(self.plan, self.maps.fds[self.plan.release.ifstate.name])
         self.workloads = state.assign(interfaces())
         for one in self.workloads:
             state.write(one)
             self._try_to_attach(one)
         self.maps.copy_delta()
-        if not self.dirty:
+        if not self.dirty and "lingering_old_jumps" not in self.plan.defects:
             pinned.remove_old_jumps()
         return self._report()
 
@@ -60,14 +63,22 @@ class Felix:
     def _try_to_attach(self, one: Workload) -> None:
         try:
             for hook in (0, 1):
-                self._fill_jump_map(one, hook)
-                self._attach(one, hook)
+                self._program(one, hook)
         except LibbpfError as error:
             print(f"lab-agent: {one.interface.name}: {error}", file=sys.stderr)
             self.dirty.append(one.interface.name)
         else:
             if self.plan.tcx:
                 filters.remove_clsact(one.interface)
+
+    def _program(self, one: Workload, hook: int) -> None:
+        keeps_records = self.plan.release.preamble is ENTRY_26
+        if keeps_records and records.current(one.interface, hook):
+            return
+        self._fill_jump_map(one, hook)
+        self._attach(one, hook)
+        if keeps_records:
+            records.write(one.interface, hook)
 
     def _attach(self, one: Workload, hook: int) -> None:
         loaded = self.program(one, hook)
@@ -126,9 +137,14 @@ class Felix:
         bpf.set_program(fd, 3, self._main_programs[hook])
         os.close(fd)
 
+    def conntrack(self) -> tuple[str, int]:
+        """Name and descriptor of the conntrack map, of IPv4 if there are two."""
+        names = (name for name in self.maps.fds if name.rstrip("0123456789").endswith("_ct"))
+        name = next(names)
+        return name, self.maps.fds[name]
+
     def _report(self) -> dict[str, Any]:
-        name = next(n for n in self.maps.fds if n.rstrip("0123456789").endswith("_ct"))
-        found = bpf.info(self.maps.fds[name])
+        found = bpf.info(self.conntrack()[1])
         return {
             "release": self.plan.release.version,
             "conntrack_map_id": found.id,
