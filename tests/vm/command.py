@@ -14,7 +14,7 @@ class UnavailableError(Exception):
 
 
 def run(*command: str, cwd: Path | None = None, feed: str | None = None) -> str:
-    """What a command prints. Raises UnavailableError with its last line when it fails."""
+    """What a command prints. Raises UnavailableError with its first complaint."""
     try:
         done = subprocess.run(
             command,
@@ -28,6 +28,6 @@ def run(*command: str, cwd: Path | None = None, feed: str | None = None) -> str:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise UnavailableError(str(error)) from error
     if done.returncode:
-        said = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
+        said = (done.stderr.strip() or done.stdout.strip()).splitlines()[:1]
         raise UnavailableError(f"{command[0]} failed: {''.join(said)}")
     return done.stdout

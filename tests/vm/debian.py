@@ -41,6 +41,7 @@ class Archive:
             "Dir::Cache": place / "cache",
             "Dir::Etc::sourcelist": place / "sources.list",
             "Dir::Etc::sourceparts": "-",
+            "APT::Update::Error-Mode": "any",  # no old lists in silence
             "APT::Sandbox::User": "root",  # another user may not reach the checkout
             "Acquire::Check-Valid-Until": "false",  # suites that are no longer renewed
             "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled": "false",
@@ -95,14 +96,21 @@ def _mirror(suite: str) -> str:
 
 
 def fetch(suite: str, architecture: str, place: Path) -> Kernel:
-    """The kernel of a suite, kept in ``place`` for the next time. Raises UnavailableError."""
+    """The kernel of a suite, kept in ``place`` for the next time and for when there is no network.
+
+    Raises UnavailableError.
+    """
     archive = Archive(suite, place)
-    archive.update()
+    try:
+        archive.update()
+    except UnavailableError:
+        for ready in place.glob("kernels/*"):
+            return _kernel(ready)
+        raise
     parts = archive.parts(f"linux-image-cloud-{architecture}")
     if not parts:
         raise UnavailableError(f"{suite} has no kernel linux-image-cloud-{architecture}")
-    version = archive.version(parts[0])
-    ready = place / "kernels" / version
+    ready = place / "kernels" / archive.version(parts[0])
     if not ready.exists():
         shutil.rmtree(ready.parent, ignore_errors=True)
         ready.parent.mkdir()
@@ -110,7 +118,11 @@ def fetch(suite: str, architecture: str, place: Path) -> Kernel:
             archive.unpack(parts, Path(scratch))
             _take(Path(scratch), Path(scratch, "ready"))
             Path(scratch, "ready").rename(ready)
-    return Kernel(version, ready / "vmlinuz", tuple(sorted(ready.glob("*.ko"))))
+    return _kernel(ready)
+
+
+def _kernel(ready: Path) -> Kernel:
+    return Kernel(ready.name, ready / "vmlinuz", tuple(sorted(ready.glob("*.ko"))))
 
 
 def _take(root: Path, ready: Path) -> None:
