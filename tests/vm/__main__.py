@@ -80,7 +80,7 @@ async def test(machine: Machine, found: list[Kernel], tests: list[str], scratch:
         async with free:
             place = scratch / kernel.version
             place.mkdir()
-            archive = place.with_suffix(".cpio")
+            archive = scratch / f"{kernel.version}.cpio"
             pack(overlay(kernel, tests, place), place, archive)
             with archive.open("ab") as file:
                 file.write(base.read_bytes())
