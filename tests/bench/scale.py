@@ -22,13 +22,13 @@ class Scale:
 
 
 FULL = Scale(
-    copies={10_000: 5, 100_000: 5, 512_000: 5, 4_000_000: 3},
-    bpftool={100_000: 2, 512_000: 2},
+    copies={10_000: 3, 100_000: 5, 512_000: 5, 4_000_000: 2},
+    bpftool={512_000: 2},
     pass_entries=512_000,
     pass_rounds=5,
-    lateness_rounds=5,
+    lateness_rounds=3,
     lateness_seconds=1.0,
-    play_rounds=7,
+    play_rounds=5,
     tasks=6,
 )
 

@@ -4,20 +4,38 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+import pyroute2
+
 from tests.lab import inventory
+
+NODE_PACKAGES = "/usr/lib/python3/dist-packages"
 
 
 def ask(hosts: Path) -> dict[str, Any]:
     """The module's answer by node, through ansible, as users call it."""
+    # The system's Python on the nodes has no pyroute2, and they may not see these tests' own.
+    package = Path(pyroute2.__file__).parent
+    archive = shutil.make_archive(
+        str(hosts.with_name("pyroute2")), "gztar", package.parent, package.name
+    )
+    run(hosts, "ansible.builtin.unarchive", f"src={archive} dest={NODE_PACKAGES}")
+    found = {}
+    for line in run(hosts, "bpfops.calico.node_info").splitlines():
+        node, _, answer = line.partition(" | ")
+        if "{" in answer:
+            found[node] = json.loads(answer[answer.index("{") :])
+    return found
+
+
+def run(hosts: Path, module: str, options: str = "") -> str:
+    """What ansible prints of a module on all nodes; it must succeed."""
     command = [inventory.ansible_playbook().replace("ansible-playbook", "ansible"), "all"]
-    command += ["-i", str(hosts), "-m", "bpfops.calico.node_info"]
-    # The nodes see this machine's files, and these tests' Python has pyroute2.
-    command += ["-e", json.dumps({"ansible_python_interpreter": sys.executable})]
+    command += ["-i", str(hosts), "-m", module, "-a", options]
     environment = {
         **inventory.ansible_environment(),
         "ANSIBLE_LOAD_CALLBACK_PLUGINS": "1",
@@ -26,9 +44,4 @@ def ask(hosts: Path) -> dict[str, Any]:
     }
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    found = {}
-    for line in done.stdout.splitlines():
-        node, _, answer = line.partition(" | ")
-        if "{" in answer:
-            found[node] = json.loads(answer[answer.index("{") :])
-    return found
+    return done.stdout
