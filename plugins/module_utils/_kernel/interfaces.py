@@ -12,7 +12,7 @@ from typing import Any, Iterable, Iterator, NamedTuple
 
 from .._errors import SyscallError
 from .netlink import route_socket
-from .tc import EGRESS, INGRESS, Filter, _decode, _is_bpf_filter
+from .tc import EGRESS, INGRESS, Filter, decoded
 from .xdp import XdpProgram
 
 _RUNNING = 0x40  # IFF_RUNNING of linux/if.h
@@ -82,5 +82,4 @@ def _hook(socket: Any, index: int, parent: int) -> list[Filter]:
         if error.code in _GONE:
             return []
         raise SyscallError("netlink", error.code, str(error), f"ifindex {index}") from error
-    found = [_decode(message, parent) for message in messages if _is_bpf_filter(message)]
-    return sorted(found, key=lambda one: one.prio)
+    return decoded(messages, parent)

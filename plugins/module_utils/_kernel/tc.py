@@ -6,7 +6,7 @@ A handle and a preference together name a filter of a hook; protocol is always E
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Iterable, NamedTuple
 
 from .netlink import route_socket
 
@@ -55,7 +55,12 @@ def filters(ifindex: int, parent: int) -> list[Filter]:
     """BPF filters of one hook in the order they run; none when there is no clsact."""
     with route_socket() as socket:
         messages = socket.get_filters(index=ifindex, parent=parent)
-        found = [_decode(message, parent) for message in messages if _is_bpf_filter(message)]
+        return decoded(messages, parent)
+
+
+def decoded(messages: Iterable[Any], parent: int) -> list[Filter]:
+    """The BPF filters in a dump of one hook, in the order they run."""
+    found = [_decode(message, parent) for message in messages if _is_bpf_filter(message)]
     return sorted(found, key=lambda item: item.prio)
 
 
