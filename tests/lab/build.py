@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from pathlib import Path
 
 from tests.lab.errors import LabError
@@ -14,6 +15,9 @@ from tests.lab.shell import run
 HERE = Path(__file__).resolve().parent
 BPF_FLAGS = ["-O2", "-g", "-target", "bpf", "-mcpu=v2", "-Wall", "-Werror"]
 HOST_FLAGS = ["-O2", "-Wall", "-Werror", f"-I{HERE / 'bpf'}"]
+
+# Nodes are filled by threads of one process, which would write one unfinished file.
+_compiling = threading.Lock()
 
 
 def bpf_object(settings: Settings, name: str, **defines: object) -> Path:
@@ -35,12 +39,17 @@ def _compiled(settings: Settings, source: Path, command: list[str], libraries: l
     for path in [source, *sorted((HERE / "bpf").glob("*.h"))]:
         digest.update(path.read_bytes())
     target = settings.build / f"{source.name.split('.')[0]}-{digest.hexdigest()[:16]}.o"
-    if not target.exists():
-        settings.build.mkdir(parents=True, exist_ok=True)
-        unfinished = target.with_suffix(f".{os.getpid()}")
-        try:
-            run(*command, str(source), "-o", str(unfinished), *libraries)
-        except LabError as error:
-            raise LabError(f"{error} (needs the packages clang, gcc and libbpf-dev)") from error
-        unfinished.rename(target)
+    with _compiling:
+        if not target.exists():
+            _compile(settings, target, [*command, str(source)], libraries)
     return target
+
+
+def _compile(settings: Settings, target: Path, command: list[str], libraries: list[str]) -> None:
+    settings.build.mkdir(parents=True, exist_ok=True)
+    unfinished = target.with_suffix(f".{os.getpid()}")
+    try:
+        run(*command, "-o", str(unfinished), *libraries)
+    except LabError as error:
+        raise LabError(f"{error} (needs the packages clang, gcc and libbpf-dev)") from error
+    unfinished.rename(target)
