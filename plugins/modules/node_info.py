@@ -81,6 +81,17 @@ kernel:
       read.
   returned: success
   type: dict
+distribution:
+  description:
+    - The C(id), the list C(id_like) and the C(version_id) of C(/etc/os-release); null where they
+      cannot be read.
+  returned: success
+  type: dict
+memory_available_bytes:
+  description: Bytes of memory that can be had without swapping, C(MemAvailable) of
+    C(/proc/meminfo); null where it cannot be read.
+  returned: success
+  type: int
 bpffs_mounts:
   description: Where a bpffs is mounted.
   returned: success
@@ -95,6 +106,16 @@ release:
   description: Calico releases that come into question, as in V(3.28 to 3.30).
   returned: success
   type: str
+release_range:
+  description:
+    - The same in comparisons, as in V(>=3.28.0,<3.31.0); alternatives are separated by a vertical
+      bar.
+  returned: success
+  type: str
+release_exact:
+  description: Whether all of them are of one release line, such as V(3.29).
+  returned: success
+  type: bool
 release_evidence:
   description: How they were told, one sentence for each piece of evidence.
   returned: success

@@ -79,6 +79,24 @@ def test_maps_and_release(node: Node) -> None:
     assert any("constants of 512 B" in one for one in found.facts["release_evidence"])
     assert found.facts["kernel"]["release"] == os.uname().release
     assert found.facts["kernel"]["possible_cpus"] > 0
+    assert (found.facts["release_range"], found.facts["release_exact"]) == (
+        ">=3.28.0,<3.30.0",
+        False,
+    )
+    assert look(node, calico_version="3.29.7").facts["release_exact"]
+
+
+def test_the_machine(node: Node) -> None:
+    facts = look(node).facts
+    shell = "[ -e /etc/os-release ] && . /etc/os-release; echo $ID:$VERSION_ID"
+    one = facts["distribution"]
+    assert f"{one['id'] or ''}:{one['version_id'] or ''}" == _printed("sh", "-c", shell)
+    kib = int(_printed("awk", "/^MemAvailable/ {print $2}", "/proc/meminfo"))
+    assert facts["memory_available_bytes"] == pytest.approx(1024 * kib, rel=0.1)
+
+
+def _printed(*command: str) -> str:
+    return subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE).stdout.strip()
 
 
 def test_filters_of_the_interfaces(node: Node) -> None:

@@ -113,3 +113,10 @@ def test_set_operations() -> None:
 def test_an_operators_word_for_a_release() -> None:
     assert parse_release("v3.28.3") == parse_range("3.28.3")
     assert parse_release("3.28") == parse_range(">=3.28.0,<3.29.0")
+
+
+@pytest.mark.parametrize("text", ["3.28", ">=3.28.3,<3.30", "3.29.1 | >=3.30.1,<3.32"])
+def test_what_is_written_can_be_read(text: str) -> None:
+    releases = parse_range(text)
+    assert parse_range(releases.written()) == releases
+    assert parse_range("3.28").written() == ">=3.28.0,<3.29.0"

@@ -15,7 +15,13 @@ from ansible_collections.bpfops.calico.plugins.module_utils._errors import (
     RefusedError,
     UnsupportedError,
 )
-from ansible_collections.bpfops.calico.plugins.module_utils._kernel import attr, chunks, lock, proc
+from ansible_collections.bpfops.calico.plugins.module_utils._kernel import (
+    attr,
+    chunks,
+    lock,
+    machine,
+    proc,
+)
 from ansible_collections.bpfops.calico.plugins.module_utils._kernel.copy import bucket_ranges
 from ansible_collections.bpfops.calico.plugins.module_utils._kernel.syscall import syscall_number
 from ansible_collections.bpfops.calico.plugins.module_utils._uapi import maps
@@ -137,3 +143,25 @@ def test_lock_of_a_dead_holder_is_free(tmp_path: Path) -> None:
     os.waitpid(child, 0)
     with lock.node_lock(0, path):
         assert Path(path).read_text("ascii") == str(os.getpid())
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('ID=debian\nVERSION_ID="12"\n', {"ID": "debian", "VERSION_ID": "12"}),
+        (
+            "# ID=no\n\nID='rocky'\nID_LIKE=\"rhel fedora\"",
+            {"ID": "rocky", "ID_LIKE": "rhel fedora"},
+        ),
+        ('ID="open\nNAME=a\n', {"NAME": "a"}),
+        ("nothing", {}),
+    ],
+)
+def test_fields_of_os_release(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str, expected: dict[str, str]
+) -> None:
+    path = tmp_path / "os-release"
+    monkeypatch.setattr(machine, "_OS_RELEASE", (str(tmp_path / "missing"), str(path)))
+    assert machine.os_release() == {}
+    path.write_text(text, "utf-8")
+    assert machine.os_release() == expected

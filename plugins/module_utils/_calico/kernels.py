@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 from .._errors import BadInputError
 from .rows import Table
@@ -16,6 +17,14 @@ FEATURES = Table(kernel_rows.FEATURES, lambda row: row.feature)
 PAIRS = Table(kernel_rows.PAIRS)
 
 _RELEASE = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?(?:-(\d+))?", re.ASCII)
+
+
+class Distribution(NamedTuple):
+    """What os-release tells: ``like`` are the distributions that it descends from."""
+
+    id: str
+    version_id: str
+    like: tuple[str, ...] = ()
 
 
 def parse_kernel(text: str) -> KernelVersion:

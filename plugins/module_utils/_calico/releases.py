@@ -66,6 +66,11 @@ def known_releases() -> VersionSet:
     return union(span for line in LINES for span in line.releases.spans)
 
 
+def is_one_line(release: VersionSet) -> bool:
+    """Whether all of ``release`` belongs to one line."""
+    return len(lines_of(release)) == 1
+
+
 def lines_of(release: VersionSet) -> tuple[ReleaseLine, ...]:
     """The lines that some of ``release`` belongs to."""
     return tuple(line for line in LINES if line.releases.overlaps(release))

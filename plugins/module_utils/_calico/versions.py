@@ -66,6 +66,10 @@ class VersionSet(NamedTuple):
     def __str__(self) -> str:
         return ", ".join(map(str, self.spans)) or "no release"
 
+    def written(self) -> str:
+        """As parse_range reads it: ``>=3.28.0,<3.30.0``."""
+        return " | ".join(f">={low},<{high}" for low, high in self.spans)
+
     def has(self, version: Version) -> bool:
         """Whether ``version`` is one of them."""
         return any(span.low <= version < span.high for span in self.spans)

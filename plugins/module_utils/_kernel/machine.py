@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import socket
 from pathlib import Path
 from typing import NamedTuple
 
 _MOUNTS = "/proc/self/mounts"
 _LOCKDOWN = "/sys/kernel/security/lockdown"
+_OS_RELEASE = ("/etc/os-release", "/usr/lib/os-release")
 
 
 class Mount(NamedTuple):
@@ -48,6 +50,27 @@ def lockdown() -> str | None:
     except (OSError, UnicodeDecodeError):
         return None
     return match[1] if match else None
+
+
+def os_release() -> dict[str, str]:
+    """The fields of os-release(5), such as ID and VERSION_ID; empty where it cannot be read."""
+    for path in _OS_RELEASE:
+        try:
+            lines = Path(path).read_text("utf-8", "replace").splitlines()
+        except OSError:
+            continue
+        return dict(field for line in lines for field in _field(line))
+    return {}
+
+
+def _field(line: str) -> list[tuple[str, str]]:
+    name, assigned, value = line.strip().partition("=")
+    if not assigned or name.startswith("#"):
+        return []
+    try:
+        return [(name, " ".join(shlex.split(value)))]
+    except ValueError:  # an open quotation mark
+        return []
 
 
 def interface_names() -> dict[int, str]:

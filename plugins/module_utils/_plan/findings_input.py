@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from .._calico.detect import Detection
 from .._calico.evidence import Ownership, Program, Verdict
+from .._calico.kernels import Distribution
 from .._uapi.maps import MapSpec
 
 
@@ -112,7 +113,7 @@ class Node(NamedTuple):
 
     ``interfaces_known`` is False when tc could not be looked at. ``auto_size`` is the number in
     the auto-scale file, ``conntrack_size`` the configured number of entries where it was given.
-    ``bpffs_there``: a bpffs is mounted where felix pins.
+    ``bpffs_there``: a bpffs is mounted where felix pins. ``memory_available`` in bytes.
     """
 
     kernel: str
@@ -132,6 +133,8 @@ class Node(NamedTuple):
     auto_size_path: str = ""
     conntrack_size: int | None = None
     bpffs_there: bool = True
+    distribution: Distribution | None = None
+    memory_available: int | None = None
 
 
 class Finding(NamedTuple):

@@ -6,7 +6,9 @@ from __future__ import annotations
 from typing import Any, Iterable
 
 from ..._calico.evidence import Ownership
+from ..._calico.kernels import Distribution
 from ..._calico.places import OLD_JUMPS, OLD_SUFFIX
+from ..._calico.releases import is_one_line
 from ..._plan.findings_input import Attachment, ConnectTime, Interface, Loaded, Node, PinnedMap
 from ..._plan.findings_release import superseded
 from ..._plan.map_spec import spec_facts
@@ -25,9 +27,13 @@ def node_facts(node: Node) -> dict[str, Any]:
             "possible_cpus": node.cpus,
             "lockdown": node.lockdown,
         },
+        "distribution": _distribution(node.distribution),
+        "memory_available_bytes": node.memory_available,
         "bpffs_mounts": list(node.bpffs),
         "cgroup_roots": list(node.cgroups),
         "release": str(node.release.releases),
+        "release_range": node.release.releases.written(),
+        "release_exact": is_one_line(node.release.releases),
         "release_evidence": list(node.release.evidence),
         "release_contradictions": list(node.release.contradictions),
         "maps": [_map(one, one in old) for one in node.maps],
@@ -40,6 +46,16 @@ def node_facts(node: Node) -> dict[str, Any]:
         "connect_time": [_connect_time(one) for one in node.connect_time],
         "special_devices": list(node.devices),
         "conntrack_size_file": node.auto_size,
+    }
+
+
+def _distribution(seen: Distribution | None) -> dict[str, Any]:
+    if seen is None:
+        return {"id": None, "id_like": [], "version_id": None}
+    return {
+        "id": seen.id or None,
+        "id_like": list(seen.like),
+        "version_id": seen.version_id or None,
     }
 
 

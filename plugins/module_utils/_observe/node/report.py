@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple, Sequence
 
 from ..._calico.detect import Detection, Rodata, Sightings, detect
+from ..._calico.kernels import Distribution
 from ..._calico.places import DEVICES, PLACES
 from ..._kernel import bpffs, machine, proc
 from ..._plan.findings_input import Interface, Node
@@ -54,6 +55,8 @@ def look(task: Task) -> Sight:
         auto_size_path=AUTO_SIZE,
         conntrack_size=task.conntrack_size,
         bpffs_there=bpffs.on_bpffs(task.bpffs),
+        distribution=_distribution(),
+        memory_available=_memory(notes),
     )
     return Sight(node, notes.result())
 
@@ -97,6 +100,20 @@ def _release(
         ),
         task.release,
     )
+
+
+def _distribution() -> Distribution | None:
+    fields = machine.os_release()
+    if not fields:
+        return None
+    like = tuple(fields.get("ID_LIKE", "").split())
+    return Distribution(fields.get("ID", ""), fields.get("VERSION_ID", ""), like)
+
+
+def _memory(notes: Notes) -> int | None:
+    with notes.reading("/proc/meminfo"):
+        return proc.memory().available
+    return None
 
 
 def _auto_size(notes: Notes) -> int | None:
