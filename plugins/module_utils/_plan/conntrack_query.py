@@ -40,7 +40,7 @@ def query(params: Mapping[str, Any]) -> Query:
         limit=params["limit"],
         top=params["top"],
         release=None if version is None else parse_release(version, "calico_version"),
-        timeouts=_timeouts(params["timeouts"] or {}),
+        timeouts=timeouts(params["timeouts"] or {}),
     )
 
 
@@ -62,8 +62,9 @@ def _packed(address: str) -> bytes:
         raise BadInputError("address", address, "is no IPv4 or IPv6 address") from None
 
 
-def _timeouts(given: Mapping[str, int | None]) -> dict[str, int]:
-    timeouts = {name: seconds for name, seconds in given.items() if seconds is not None}
-    for name, seconds in timeouts.items():
+def timeouts(given: Mapping[str, int | None]) -> dict[str, int]:
+    """Calico's timers that a task sets, in seconds. Raises BadInputError."""
+    found = {name: seconds for name, seconds in given.items() if seconds is not None}
+    for name, seconds in found.items():
         inputs.in_range(f"timeouts.{name}", seconds, 0, 10**9)
-    return timeouts
+    return found
