@@ -14,7 +14,7 @@ from tests.lab.shell import run
 
 HERE = Path(__file__).resolve().parent
 BPF_FLAGS = ["-O2", "-g", "-target", "bpf", "-mcpu=v2", "-Wall", "-Werror"]
-HOST_FLAGS = ["-O2", "-Wall", "-Werror", f"-I{HERE / 'bpf'}"]
+HOST_FLAGS = ["-O2", "-Wall", "-Werror"]
 
 # Nodes are filled by threads of one process, which would write one unfinished file.
 _compiling = threading.Lock()
@@ -36,7 +36,7 @@ def tool(settings: Settings, name: str) -> Path:
 
 def _compiled(settings: Settings, source: Path, command: list[str], libraries: list[str]) -> Path:
     digest = hashlib.sha256(" ".join(command).encode())
-    for path in [source, *sorted((HERE / "bpf").glob("*.h"))]:
+    for path in [source, *sorted(source.parent.glob("*.h"))]:
         digest.update(path.read_bytes())
     target = settings.build / f"{source.name.split('.')[0]}-{digest.hexdigest()[:16]}.o"
     with _compiling:

@@ -1,141 +1,137 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Filling, dumping and comparing a node's conntrack map (16-byte keys, 88-byte values)."""
+"""Filling and dumping a node's conntrack maps, whatever their version and family."""
 
 from __future__ import annotations
 
-import struct
+import configparser
+import json
+import re
 import subprocess
-from dataclasses import dataclass, field
-from ipaddress import IPv4Address
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.lab import build
+from tests.lab.agent.releases import RELEASES, Release
 from tests.lab.errors import LabError
 from tests.lab.node import Node
-from tests.lab.settings import POD_POOL
 from tests.lab.shell import run
 
-PIN = "sys/fs/bpf/tc/globals/cali_v4_ct3"
-KEY_SIZE, VALUE_SIZE = 16, 88
-RECORD_SIZE = KEY_SIZE + VALUE_SIZE
-# Each client address of 198.18.0.0/15 has 32768 ports.
+PINS = "sys/fs/bpf/tc/globals"
+# Each client address has 32768 ports; above come the writer's flows.
 MAX_FILL = 1 << 31
 
 
-@dataclass
-class Difference:
-    """Keys by what became of them between two dumps."""
+@dataclass(frozen=True)
+class Table:
+    """One conntrack map of a node; ``place`` is a path on the host or id:NUMBER."""
 
-    only_a: list[bytes] = field(default_factory=list)
-    only_b: list[bytes] = field(default_factory=list)
-    forward: list[bytes] = field(default_factory=list)
-    recreated: list[bytes] = field(default_factory=list)
-    backward: list[bytes] = field(default_factory=list)
-    same_last_seen: list[bytes] = field(default_factory=list)
-    equal: int = 0
+    node: Node
+    place: str
 
-    def report(self) -> dict[str, object]:
-        """Counts, and a few keys of each kind that may mean a loss."""
-        lost = {
-            "only_in_a": self.only_a,
-            "recreated": self.recreated,
-            "backward": self.backward,
-        }
-        differ = (self.forward, self.recreated, self.backward, self.same_last_seen)
-        return {
-            "equal": self.equal,
-            "only_in_a": len(self.only_a),
-            "only_in_b": len(self.only_b),
-            "differ": sum(map(len, differ)),
-            "last_seen_forward": len(self.forward),
-            "recreated": len(self.recreated),
-            "last_seen_backward": len(self.backward),
-            "last_seen_same": len(self.same_last_seen),
-            "examples": {name: [describe(key) for key in keys[:5]] for name, keys in lost.items()},
-        }
+
+@dataclass(frozen=True)
+class Flows:
+    """Made-up flows: how many, from which number on, how old (None: a mix), of services or not."""
+
+    count: int
+    first: int = 0
+    age: float | None = None
+    service: bool = False
+
+    def check(self) -> None:
+        """Raise LabError for a value that cannot work."""
+        if min(self.count, self.first) < 0 or self.first + self.count > MAX_FILL:
+            raise LabError(
+                f"COUNT is {self.count} and --first {self.first}; use 0 or more, together"
+                f" at most {MAX_FILL}."
+            )
+        if self.age is not None and not 0 <= self.age <= 1e6:
+            raise LabError(f"--age is {self.age:g}; use 0 to 1000000 seconds.")
+
+
+def release(node: Node) -> Release | None:
+    """What the node's agent is told to play; None: its first form."""
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.read(node.root() / "etc/calico/lab-agent.cfg")
+    return RELEASES.get(parser.get("lab", "release", fallback=""))
+
+
+def default_map(node: Node, family: int | None = None) -> str:
+    """Name of the conntrack map that the node's release uses, of IPv4 if it has both."""
+    played = release(node)
+    rows = played.family if played else ()
+    name = next((row.name for row in rows if re.fullmatch(r"cali_%_ct\d", row.name)), "cali_%_ct3")
+    names = [name.replace("%", f"v{one}") for one in ([family] if family else [4, 6])]
+    pinned = [one for one in names if (node.root() / PINS / one).exists()]
+    return (pinned or names)[0]
+
+
+def table(node: Node, name: str | None = None, family: int | None = None) -> Table:
+    """A map by the name of its pin, a path in the node, or id:NUMBER; default: the one in use."""
+    name = name or default_map(node, family)
+    if re.fullmatch(r"id:\d+", name):
+        return Table(node, name)
+    inside = name if name.startswith("/") else f"/{PINS}/{name}"
+    return Table(node, f"{node.root()}{inside}")
 
 
 def pin(node: Node) -> Path:
-    """The node's conntrack pin as the host reaches it."""
-    return node.root() / PIN
+    """Pin of the map in use as the host reaches it."""
+    return Path(table(node).place)
 
 
-def fill(node: Node, count: int) -> None:
-    """Add ``count`` entries of made-up flows (70 % TCP, 30 % UDP) outside the pods' networks."""
-    if not 0 <= count <= MAX_FILL:
-        raise LabError(f"COUNT is {count}; use 0 to {MAX_FILL}.")
-    _ctmap(node, "fill", str(count))
+def fill(target: Table, flows: Flows) -> None:
+    """Add entries of made-up flows (70 % TCP, 30 % UDP) outside the pods' networks."""
+    flows.check()
+    played = release(target.node)
+    _ctmap(
+        target,
+        "fill",
+        str(flows.count),
+        str(flows.first),
+        "-1" if flows.age is None else str(int(flows.age * 1e9)),
+        "rst" if played and played.rst_seen else "created",
+        "service" if flows.service else "plain",
+    )
 
 
-def count(node: Node) -> int:
-    """Entries in the node's conntrack map."""
-    return int(_ctmap(node, "count"))
+def count(target: Table) -> int:
+    """Entries in a map."""
+    return int(_ctmap(target, "count"))
 
 
-def _ctmap(node: Node, action: str, *arguments: str) -> str:
-    tool = str(build.tool(node.settings, "ctmap"))
-    return run(tool, action, str(pin(node)), *arguments, shown=f"{action} {node.name}")
-
-
-def dump(node: Node, file: Path) -> None:
-    """Write key and value of every entry, 104 bytes each, in no order."""
-    command = [str(build.tool(node.settings, "ctmap")), "dump", str(pin(node))]
+def dump(target: Table, file: Path) -> dict[str, Any]:
+    """Write key and value of every entry in no order, and FILE.json, which describes them."""
+    command = [str(build.tool(target.node.settings, "ctmap")), "dump", target.place]
     with file.open("wb") as stream:
         done = subprocess.run(command, stdout=stream, stderr=subprocess.PIPE, check=False)
     if done.returncode:
         raise LabError(done.stderr.decode().strip())
+    about: dict[str, Any] = json.loads(done.stderr)
+    about |= circumstances(target.node)
+    description(file).write_text(json.dumps(about) + "\n")
+    return about
 
 
-def compare(a: Path, b: Path) -> Difference:
-    """What changed from dump ``a`` to dump ``b``."""
-    before, after = _read(a), _read(b)
-    found = Difference(only_b=[key for key in after if key not in before])
-    for key, old in before.items():
-        new = after.get(key)
-        if new is None:
-            found.only_a.append(key)
-        elif new == old:
-            found.equal += 1
-        else:
-            _kind(found, old, new).append(key)
-    return found
+def circumstances(node: Node) -> dict[str, Any]:
+    """What a node's entries mean: release, and the timeouts that it takes from the kernel."""
+    played = release(node)
+    sysctl = "cat /proc/sys/net/netfilter/nf_conntrack_tcp_timeout_time_wait 2>/dev/null || :"
+    text = node.run("sh", "-c", sysctl).strip()
+    return {
+        "node": node.name,
+        "release": played.version if played else None,
+        "tcp_time_wait": int(text) if text else None,
+    }
 
 
-def last_seen(value: bytes) -> int:
-    """CLOCK_MONOTONIC nanoseconds of the flow's last packet."""
-    return int.from_bytes(value[8:16], "little")
+def description(file: Path) -> Path:
+    """Where a dump's description is."""
+    return file.with_name(f"{file.name}.json")
 
 
-def addresses(key: bytes) -> tuple[IPv4Address, IPv4Address]:
-    """The two sides of a key."""
-    return IPv4Address(key[4:8]), IPv4Address(key[8:12])
-
-
-def between_pods(key: bytes) -> bool:
-    """Whether both sides are pods of the lab: the flow is live, not made up."""
-    return all(address in POD_POOL for address in addresses(key))
-
-
-def describe(key: bytes) -> str:
-    """A key for people."""
-    protocol, port_a, port_b = struct.unpack("<I8xHH", key)
-    a, b = addresses(key)
-    return f"protocol {protocol} {a}:{port_a} {b}:{port_b}"
-
-
-def _kind(found: Difference, old: bytes, new: bytes) -> list[bytes]:
-    if last_seen(new) == last_seen(old):
-        return found.same_last_seen
-    if last_seen(new) < last_seen(old):
-        return found.backward
-    # The first field is the time of creation (until release 3.29): a flow that
-    # lost its entry and got another one.
-    return found.forward if new[:8] == old[:8] else found.recreated
-
-
-def _read(file: Path) -> dict[bytes, bytes]:
-    data = file.read_bytes()
-    if len(data) % RECORD_SIZE:
-        raise LabError(f"{file} has {len(data)} bytes, which is no multiple of {RECORD_SIZE}.")
-    records = struct.iter_unpack(f"{KEY_SIZE}s{VALUE_SIZE}s", data)
-    return dict(records)
+def _ctmap(target: Table, action: str, *arguments: str) -> str:
+    tool = str(build.tool(target.node.settings, "ctmap"))
+    shown = f"{action} {target.node.name}"
+    return run(tool, action, target.place, *arguments, shown=shown)

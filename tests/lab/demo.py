@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from tests.lab import conntrack, fleet, inventory
+from tests.lab.compare import compare
 from tests.lab.demo_report import Measured, print_table, problems
 from tests.lab.node import Node
 from tests.lab.play import Play, resize
@@ -88,14 +89,14 @@ def _prepare(settings: Settings) -> list[Node]:
     _say(f"{TCP_FLOWS} TCP connections and {UDP_FLOWS} UDP streams between pods")
     control.start(settings, TCP_FLOWS, UDP_FLOWS, 0.05)
     _say(f"{ENTRIES:,} more conntrack entries on each node")
-    fleet.each(nodes, lambda node: conntrack.fill(node, ENTRIES))
+    fleet.each(nodes, lambda node: conntrack.fill(conntrack.table(node), conntrack.Flows(ENTRIES)))
     return nodes
 
 
 def _snapshot(settings: Settings, nodes: list[Node], name: str) -> Snapshot:
     dumps = {node.name: settings.state / f"{node.name}-{name}.dump" for node in nodes}
     for node in nodes:
-        conntrack.dump(node, dumps[node.name])
+        conntrack.dump(conntrack.table(node), dumps[node.name])
     maps = {node.name: _parameters(node) for node in nodes}
     return Snapshot(control.status(settings), maps, dumps)
 
@@ -123,7 +124,7 @@ def _measure(
         longest_stall_ms=final["nodes"][name]["tcp"]["longest_stall_ms"],
         udp_sent=final["nodes"][name]["udp"]["sent"],
         udp_lost=final["nodes"][name]["udp"]["lost"],
-        difference=conntrack.compare(before.dumps[name], after.dumps[name]),
+        difference=compare(before.dumps[name], after.dumps[name]),
     )
 
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from tests.lab import conntrack
-from tests.lab.conntrack import Difference
+from tests.lab.agent import entries
+from tests.lab.compare import Difference, between_pods
 from tests.lab.play import Play
 
 
@@ -36,7 +36,7 @@ class Measured:
     def unexplained(self) -> list[bytes]:
         """Keys whose entry is gone, made anew, older, or changed although no pod talks."""
         live = [*self.difference.forward, *self.difference.only_b]
-        strange = [key for key in live if not conntrack.between_pods(key)]
+        strange = [key for key in live if not between_pods(key)]
         return [
             *self.difference.only_a,
             *self.difference.recreated,
@@ -72,7 +72,7 @@ def _of_node(one: Measured) -> list[str]:
     if one.udp_lost:
         found.append(f"{one.node}: {one.udp_lost} UDP datagrams lost")
     for key in one.unexplained()[:5]:
-        found.append(f"{one.node}: unexplained change of {conntrack.describe(key)}")
+        found.append(f"{one.node}: unexplained change of {entries.describe(key)}")
     return found
 
 

@@ -6,13 +6,16 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 
 from tests.lab.errors import LabError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 POD_POOL = IPv4Network("10.65.0.0/16")
+# Each lab has its own bridge, so that all can use the same IPv6 networks.
+POD_POOL6 = IPv6Network("fd00:10:65::/48")
+NODES6 = IPv6Network("fd00:10:77::/64")
 MAX_NODES = 100
 MAX_PODS = 200
 # ip-link(8) names have 15 characters: name + "-host" must fit.
@@ -70,6 +73,10 @@ class Settings:
         """Address of node ``index`` in the lab's subnet."""
         return self.subnet[10 + index]
 
+    def node_address6(self, index: int) -> IPv6Address:
+        """IPv6 address of node ``index`` on the bridge between nodes."""
+        return NODES6[10 + index]
+
 
 def pod_cidr(index: int) -> IPv4Network:
     """The /24 from which node ``index`` gives its pods addresses."""
@@ -79,6 +86,16 @@ def pod_cidr(index: int) -> IPv4Network:
 def pod_address(node: int, pod: int) -> IPv4Address:
     """Address of pod ``pod`` (1, 2, ...) of node ``node``."""
     return pod_cidr(node)[1 + pod]
+
+
+def pod_cidr6(index: int) -> IPv6Network:
+    """The /64 from which node ``index`` gives its pods addresses."""
+    return IPv6Network((int(POD_POOL6[0]) + (index << 64), 64))
+
+
+def pod_address6(node: int, pod: int) -> IPv6Address:
+    """IPv6 address of pod ``pod`` (1, 2, ...) of node ``node``."""
+    return pod_cidr6(node)[1 + pod]
 
 
 def from_environment() -> Settings:

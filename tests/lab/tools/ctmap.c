@@ -1,130 +1,121 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Fills and reads a pinned conntrack map through libbpf, so that the lab does
- * not look at maps through the code it tests.  Needs kernel 5.6 (batches).
+ * Fills and reads a conntrack map through libbpf, so that the lab does not
+ * look at maps through the code it tests.  Needs kernel 5.6 (batches).
+ * MAP is the path of a pin or id:NUMBER.
  *
- *   ctmap fill PIN COUNT   add COUNT entries between addresses of 198.18.0.0/15
- *   ctmap dump PIN         write 16-byte key and 88-byte value of each entry
- *   ctmap count PIN        print the number of entries
+ *   ctmap fill MAP COUNT FIRST AGE created|rst plain|service
+ *              add COUNT entries of made-up flows from number FIRST on, last seen
+ *              AGE ns ago (-1: each at another time, none near its expiry)
+ *   ctmap dump MAP    write key and value of each entry; the map's parameters to stderr
+ *   ctmap count MAP   print the number of entries
  */
-#include <arpa/inet.h>
-#include <bpf/bpf.h>
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
-
-#include "conntrack.h"
+#include "entries.h"
 
 #define BATCH 4096
 /* A batch holds whole hash buckets: grow when one is larger than the buffer. */
 #define MAX_BATCH (1u << 20)
-#define SECOND 1000000000ull
-#define NET 0xc6120000u /* 198.18.0.0/15, for benchmarks (RFC 2544) */
 
-static void fail(const char *what)
-{
-	fprintf(stderr, "ctmap: %s: %s\n", what, strerror(errno));
-	exit(1);
-}
-
-static __u64 monotonic_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * SECOND + now.tv_nsec;
-}
-
-/* Client i opens to one of 256 servers; (client address, port) is unique. */
-static void make_key(__u32 i, struct ct_key *key, struct ct_value *value)
-{
-	__u32 client = htonl(NET + 0x100 + i / 32768);
-	__u32 server = htonl(NET + i % 256);
-	__u16 sport = 32768 + i % 32768;
-	int udp = i % 10 < 3;
-	__u16 dport = udp ? 53 : 443;
-	int client_is_a = client < server;
-
-	key->protocol = udp ? IPPROTO_UDP : IPPROTO_TCP;
-	key->addr_a = client_is_a ? client : server;
-	key->addr_b = client_is_a ? server : client;
-	key->port_a = client_is_a ? sport : dport;
-	key->port_b = client_is_a ? dport : sport;
-	if (!client_is_a)
-		value->flags_high = FLAG_HIGH_B_TO_A;
-	value->orig_addr = server;
-	value->orig_port = dport;
-	value->orig_sport = sport;
-	value->orig_saddr = client;
-}
+struct wish {
+	__u32 count, first;
+	long long age;
+	int created, service;
+	__u64 now;
+};
 
 /* Seen in the last 10 s (UDP) or 5 min (established TCP): far from expiry. */
-static void make_entry(__u32 i, __u64 now, struct ct_key *key, struct ct_value *value)
+static void set_times(const struct wish *wish, __u32 i, struct flow *flow)
 {
-	struct ct_leg *opener, *other;
-	__u64 age;
+	__u64 age = wish->age;
 
-	memset(value, 0, sizeof(*value));
-	make_key(i, key, value);
-	opener = value->flags_high ? &value->b_to_a : &value->a_to_b;
-	other = value->flags_high ? &value->a_to_b : &value->b_to_a;
-	opener->bits = LEG_OPENER | LEG_APPROVED;
-	other->bits = LEG_APPROVED;
-	age = i * 7919ull % (10 * SECOND);
-	if (key->protocol == IPPROTO_TCP) {
-		age = i * 7919ull * 997 % (300 * SECOND);
-		opener->bits |= LEG_SYN_SEEN | LEG_ACK_SEEN;
-		other->bits |= LEG_SYN_SEEN | LEG_ACK_SEEN;
-		opener->seqno = htonl(i * 2654435761u);
-		other->seqno = htonl(i * 2246822519u);
-	}
-	value->type = CT_NORMAL;
-	value->last_seen = now > age ? now - age : now;
-	value->created = value->last_seen > SECOND ? value->last_seen - SECOND : 1;
+	if (wish->age < 0)
+		age = flow->protocol == IPPROTO_TCP ? i * 7919ull * 997 % (300 * SECOND)
+						    : i * 7919ull % (10 * SECOND);
+	flow->last_seen = wish->now > age ? wish->now - age : 1;
+	if (wish->created)
+		flow->first = flow->last_seen > SECOND ? flow->last_seen - SECOND : 1;
 }
 
-static void fill(int fd, __u32 count)
+static void make_plain(const struct wish *wish, const struct layout *at, __u32 i, __u8 *key,
+		       __u8 *value)
 {
-	struct ct_key *keys = calloc(BATCH, sizeof(*keys));
-	struct ct_value *values = calloc(BATCH, sizeof(*values));
-	__u64 now = monotonic_ns();
+	struct flow flow;
+
+	make_flow(at, i, &flow);
+	set_times(wish, i, &flow);
+	encode_key(at, &flow, key);
+	encode_value(at, &flow, value);
+}
+
+/* Two entries of a client's flow to a service: odd ones point to the even ones before them. */
+static void make_service(const struct wish *wish, const struct layout *at, __u32 i, __u8 *key,
+			 __u8 *value)
+{
+	struct flow front, back;
+	__u8 reverse_key[MAX_KEY];
+
+	make_flow(at, i / 2, &front);
+	set_times(wish, i / 2, &front);
+	back = front;
+	address(at, 0x100 + i / 2 % 256, back.server);
+	back.dport = 8080;
+	encode_key(at, &back, reverse_key);
+	if (i % 2) {
+		encode_key(at, &front, key);
+		memset(value, 0, at->value);
+		memcpy(value + AT_FIRST, &front.first, 8);
+		memcpy(value + AT_LAST_SEEN, &front.last_seen, 8);
+		value[AT_TYPE] = CT_NAT_FWD;
+		memcpy(value + AT_LEGS, reverse_key, at->key);
+		return;
+	}
+	memcpy(key, reverse_key, at->key);
+	encode_value(at, &back, value);
+	value[AT_TYPE] = CT_NAT_REV;
+	memcpy(value + at->orig_addr, front.server, at->addr);
+	memcpy(value + at->orig_port, &front.dport, 2);
+}
+
+static void fill(const struct table *table, const struct wish *wish)
+{
+	const struct layout *at = table->at;
+	__u8 *keys = calloc(BATCH, at->key), *values = calloc(BATCH, at->value);
 	__u32 i, n;
 
-	for (i = 0; i < count; i += n) {
-		__u32 wanted = count - i < BATCH ? count - i : BATCH;
+	for (i = 0; i < wish->count; i += n) {
+		__u32 wanted = wish->count - i < BATCH ? wish->count - i : BATCH;
 
 		for (n = 0; n < wanted; n++)
-			make_entry(i + n, now, &keys[n], &values[n]);
-		if (bpf_map_update_batch(fd, keys, values, &n, NULL))
+			(wish->service ? make_service : make_plain)(wish, at, wish->first + i + n,
+								    keys + n * at->key,
+								    values + n * at->value);
+		if (bpf_map_update_batch(table->fd, keys, values, &n, NULL))
 			fail(errno == E2BIG ? "the map is full" : "filling the map");
 	}
 	free(keys);
 	free(values);
 }
 
-static void write_records(const struct ct_key *keys, const struct ct_value *values, __u32 count)
+static void write_records(const struct layout *at, const __u8 *keys, const __u8 *values, __u32 count)
 {
 	for (__u32 i = 0; i < count; i++)
-		if (fwrite(&keys[i], sizeof(*keys), 1, stdout) != 1 ||
-		    fwrite(&values[i], sizeof(*values), 1, stdout) != 1)
+		if (fwrite(keys + i * at->key, at->key, 1, stdout) != 1 ||
+		    fwrite(values + i * at->value, at->value, 1, stdout) != 1)
 			fail("writing the dump");
 }
 
-static __u64 read_all(int fd, int dump)
+static __u64 read_all(const struct table *table, int dump)
 {
-	__u32 size = BATCH, cursor[4], count;
-	struct ct_value *values = NULL;
-	struct ct_key *keys = NULL;
+	__u32 size = BATCH, count;
+	__u8 cursor[MAX_KEY], *keys = NULL, *values = NULL;
 	__u64 total = 0;
 	int first = 1, last = 0, error;
 
 	do {
-		keys = realloc(keys, size * sizeof(*keys));
-		values = realloc(values, size * sizeof(*values));
+		keys = realloc(keys, size * table->at->key);
+		values = realloc(values, size * table->at->value);
 		count = size;
-		error = bpf_map_lookup_batch(fd, first ? NULL : cursor, cursor, keys, values,
+		error = bpf_map_lookup_batch(table->fd, first ? NULL : cursor, cursor, keys, values,
 					     &count, NULL);
 		if (error && errno == ENOSPC && size < MAX_BATCH) {
 			size *= 2;
@@ -136,40 +127,47 @@ static __u64 read_all(int fd, int dump)
 		first = 0;
 		total += count;
 		if (dump)
-			write_records(keys, values, count);
+			write_records(table->at, keys, values, count);
 	} while (!last);
 	free(keys);
 	free(values);
 	return total;
 }
 
-static int open_pin(const char *path)
+static void dump(const struct table *table)
 {
-	struct bpf_map_info info = {};
-	__u32 length = sizeof(info);
-	int fd = bpf_obj_get(path);
+	const struct bpf_map_info *info = &table->info;
+	__u64 began = monotonic_ns(), total = read_all(table, 1);
 
-	if (fd < 0)
-		fail(path);
-	if (bpf_obj_get_info_by_fd(fd, &info, &length))
-		fail("reading the map's parameters");
-	if (info.key_size != sizeof(struct ct_key) || info.value_size != sizeof(struct ct_value)) {
-		fprintf(stderr, "ctmap: %s has keys of %u and values of %u bytes, not 16 and 88\n",
-			path, info.key_size, info.value_size);
-		exit(1);
-	}
-	return fd;
+	fprintf(stderr,
+		"{\"map_id\": %u, \"name\": \"%s\", \"key_size\": %u, \"value_size\": %u,"
+		" \"max_entries\": %u, \"entries\": %llu, \"began_ns\": %llu, \"ended_ns\": %llu}\n",
+		info->id, info->name, info->key_size, info->value_size, info->max_entries,
+		(unsigned long long)total, (unsigned long long)began,
+		(unsigned long long)monotonic_ns());
 }
 
 int main(int argc, char **argv)
 {
-	if (argc == 4 && !strcmp(argv[1], "fill"))
-		fill(open_pin(argv[2]), strtoul(argv[3], NULL, 10));
-	else if (argc == 3 && !strcmp(argv[1], "dump"))
-		read_all(open_pin(argv[2]), 1);
-	else if (argc == 3 && !strcmp(argv[1], "count"))
-		printf("%llu\n", (unsigned long long)read_all(open_pin(argv[2]), 0));
+	struct table table;
+
+	if (argc < 3)
+		return fprintf(stderr, "usage: ctmap fill MAP ... | dump MAP | count MAP\n"), 2;
+	open_table(argv[2], &table);
+	if (argc == 8 && !strcmp(argv[1], "fill"))
+		fill(&table, &(struct wish){
+				     .count = strtoul(argv[3], NULL, 10),
+				     .first = strtoul(argv[4], NULL, 10),
+				     .age = strtoll(argv[5], NULL, 10),
+				     .created = !strcmp(argv[6], "created"),
+				     .service = !strcmp(argv[7], "service"),
+				     .now = monotonic_ns(),
+			     });
+	else if (!strcmp(argv[1], "dump"))
+		dump(&table);
+	else if (!strcmp(argv[1], "count"))
+		printf("%llu\n", (unsigned long long)read_all(&table, 0));
 	else
-		return fprintf(stderr, "usage: ctmap fill PIN COUNT | dump PIN | count PIN\n"), 2;
+		return fprintf(stderr, "ctmap: wrong arguments\n"), 2;
 	return fflush(stdout) ? 1 : 0;
 }

@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What changed between two dumps of conntrack maps, and whether each change has a good reason."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+from tests.lab import conntrack
+from tests.lab.agent import entries
+from tests.lab.agent.entries import Layout
+from tests.lab.errors import LabError
+from tests.lab.settings import POD_POOL, POD_POOL6
+
+EXAMPLES = 20
+# Clients of the flows that the writer makes.
+WRITERS = (ip_network("198.19.0.0/16"), ip_network("2001:2::1:0/112"))
+
+
+@dataclass
+class Difference:
+    """Keys by what became of them between two dumps; ``why`` has those with a good reason."""
+
+    only_a: list[bytes] = field(default_factory=list)
+    only_b: list[bytes] = field(default_factory=list)
+    forward: list[bytes] = field(default_factory=list)
+    recreated: list[bytes] = field(default_factory=list)
+    backward: list[bytes] = field(default_factory=list)
+    same_last_seen: list[bytes] = field(default_factory=list)
+    equal: int = 0
+    why: dict[bytes, str] = field(default_factory=dict)
+
+    def kinds(self) -> Iterator[tuple[str, list[bytes]]]:
+        """Name and keys of each kind of difference."""
+        yield "only_in_a", self.only_a
+        yield "only_in_b", self.only_b
+        yield "last_seen_forward", self.forward
+        yield "recreated", self.recreated
+        yield "last_seen_backward", self.backward
+        yield "last_seen_same", self.same_last_seen
+
+    def unexplained(self) -> list[tuple[str, bytes]]:
+        """Kind and key of each difference that may be a loss."""
+        return [(kind, key) for kind, keys in self.kinds() for key in keys if key not in self.why]
+
+    def report(self, limit: int | None = EXAMPLES) -> dict[str, object]:
+        """Counts, and what is not explained, ``limit`` of them (None: every difference)."""
+        every = [(kind, key) for kind, keys in self.kinds() for key in keys]
+        strange = self.unexplained()
+        shown = every if limit is None else strange[:limit]
+        return {
+            "equal": self.equal,
+            **{kind: len(keys) for kind, keys in self.kinds()},
+            "explained": dict(Counter(self.why.values())),
+            "unexplained": len(strange),
+            "differences": [
+                {
+                    "kind": kind,
+                    "why": self.why.get(key),
+                    "key": key.hex(),
+                    "flow": entries.describe(key),
+                }
+                for kind, key in shown
+            ],
+        }
+
+
+class Dump:
+    """A dump's entries and its description."""
+
+    def __init__(self, file: Path) -> None:
+        self.about = _about(file)
+        self.layout = _layout(file, self.about)
+        self.rules = entries.rules_of(self.about.get("release"), self.about.get("tcp_time_wait"))
+        data = file.read_bytes()
+        if len(data) % self.layout.record:
+            raise LabError(
+                f"{file} has {len(data)} bytes, which is no multiple of {self.layout.record}."
+            )
+        records = struct.iter_unpack(f"{self.layout.key}s{self.layout.value}s", data)
+        self.entries: dict[bytes, bytes] = dict(records)
+
+    def time(self, which: str) -> int | None:
+        """CLOCK_MONOTONIC nanoseconds at which reading ``began`` or ``ended``."""
+        return self.about.get(f"{which}_ns")
+
+
+class _Judge:
+    """Finds the good reason of a change, if there is one."""
+
+    def __init__(self, before: Dump, after: Dump, deleted: dict[bytes, int]) -> None:
+        self._before, self._after, self._deleted = before, after, deleted
+
+    def gone(self, key: bytes, value: bytes) -> str | None:
+        """An entry that the second dump has no more."""
+        if self._deleted.get(key, 0) > entries.last_seen(value):
+            return "deleted"
+        now = self._after.time("ended")
+        before = self._before
+        entry, find = (key, value), before.entries.get
+        if now and entries.expired(before.layout, entry, find, now, self._after.rules):
+            return "expired"
+        return None
+
+    def came(self, key: bytes, value: bytes) -> str | None:
+        """An entry that only the second dump has."""
+        began = self._before.time("began")
+        if began is None or entries.last_seen(value) < max(began, self._deleted.get(key, 0)):
+            return None
+        return "new"
+
+    def same(self, old: bytes, new: bytes) -> bool:
+        """Equal in everything that both layouts and releases mean the same by."""
+        before, after = self._before, self._after
+        if before.layout == after.layout and before.rules.rst_seen == after.rules.rst_seen:
+            return old == new
+        return entries.essence(before.layout, old) == entries.essence(after.layout, new)
+
+    def recreated(self, old: bytes, new: bytes) -> bool:
+        """A flow that lost its entry and got another one; from 3.30 on nothing shows it."""
+        if self._before.rules.rst_seen or self._after.rules.rst_seen:
+            return False
+        return old[:8] != new[:8]
+
+
+def compare(a: Path, b: Path, deleted: Path | None = None) -> Difference:
+    """What changed from dump ``a`` to dump ``b``; ``deleted``: log of a writer's deletions.
+
+    When ``a`` is what a writer expects, only entries of its flows count in ``b``.
+    """
+    before, after = Dump(a), Dump(b)
+    if before.layout.key != after.layout.key:
+        raise LabError(f"{a} and {b} are dumps of different families.")
+    judge = _Judge(before, after, _deletions(deleted, before.layout) if deleted else {})
+    found = Difference()
+    if before.about.get("writer"):
+        after.entries = {key: after.entries[key] for key in after.entries if by_writer(key)}
+    for key, value in after.entries.items():
+        if key not in before.entries:
+            found.only_b.append(key)
+            _explain(found, key, judge.came(key, value))
+    for key, old in before.entries.items():
+        _sort_in(found, judge, (key, old), after.entries.get(key))
+    return found
+
+
+def by_writer(key: bytes) -> bool:
+    """Whether the flow is one that the writer makes."""
+    return any(side in network for side in entries.addresses(key) for network in WRITERS)
+
+
+def between_pods(key: bytes) -> bool:
+    """Whether both sides are pods of the lab: the flow is live, not made up."""
+    pools = (POD_POOL, POD_POOL6)
+    return all(any(side in pool for pool in pools) for side in entries.addresses(key))
+
+
+def _sort_in(
+    found: Difference, judge: _Judge, entry: tuple[bytes, bytes], new: bytes | None
+) -> None:
+    key, old = entry
+    if new is None:
+        found.only_a.append(key)
+        _explain(found, key, judge.gone(key, old))
+    elif judge.same(old, new):
+        found.equal += 1
+    elif entries.last_seen(new) == entries.last_seen(old):
+        found.same_last_seen.append(key)
+    elif entries.last_seen(new) < entries.last_seen(old):
+        found.backward.append(key)
+    elif judge.recreated(old, new):
+        found.recreated.append(key)
+    else:
+        found.forward.append(key)
+        _explain(found, key, "packet")
+
+
+def _explain(found: Difference, key: bytes, why: str | None) -> None:
+    if why:
+        found.why[key] = why
+
+
+def _about(file: Path) -> dict[str, Any]:
+    path = conntrack.description(file)
+    if not path.exists():
+        raise LabError(f"{path} is missing; `dump` writes it beside the dump.")
+    about: dict[str, Any] = json.loads(path.read_text())
+    return about
+
+
+def _layout(file: Path, about: dict[str, Any]) -> Layout:
+    sizes = about["key_size"], about["value_size"]
+    if sizes not in entries.LAYOUTS:
+        raise LabError(f"{file} has keys of {sizes[0]} and values of {sizes[1]} bytes.")
+    return entries.LAYOUTS[sizes]
+
+
+def _deletions(file: Path, layout: Layout) -> dict[bytes, int]:
+    """Time of each key's last deletion."""
+    records = struct.iter_unpack(f"<Q{layout.key}s", file.read_bytes())
+    return {key: when for when, key in records}
