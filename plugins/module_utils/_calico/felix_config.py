@@ -19,11 +19,11 @@ FIELDS = Table(config_maps.ROWS + config_modes.ROWS, lambda row: row.name)
 LIVE_FIELDS = ("CalicoVersion", "ClusterGUID", "ClusterType", "HealthTimeoutOverrides")
 """The only settings that felix takes over without a restart, 3.26 to 3.32 (ops 0.1)."""
 
-_ENVIRONMENT = {
+_OPTIONS = {
     "bpfConntrackMode": "BPFConntrackCleanupMode",
     "bpfMapSizePerCpuConntrack": "BPFMapSizePerCPUConntrack",
 }
-_ACRONYM = re.compile(r"^bpf")
+_ACRONYM = re.compile(r"^Bpf")
 
 
 def config_fields_of(release: VersionSet) -> tuple[ConfigField, ...]:
@@ -36,9 +36,14 @@ def config_field(release: VersionSet, name: str) -> tuple[ConfigField, ...]:
     return tuple(row for row in config_fields_of(release) if row.name == name)
 
 
+def option_name(field: str) -> str:
+    """What felix's configuration file calls a field (ops 1.3)."""
+    return _OPTIONS.get(field) or _ACRONYM.sub("BPF", field[:1].upper() + field[1:])
+
+
 def environment_name(field: str) -> str:
     """The environment variable that overrides a field (ops 1.3)."""
-    return "FELIX_" + _ENVIRONMENT.get(field, _ACRONYM.sub("BPF", field)).upper()
+    return "FELIX_" + option_name(field).upper()
 
 
 def allows(row: ConfigField, value: object) -> bool:
