@@ -120,7 +120,7 @@ def stays(rule: Rule, ours: bytes, theirs: bytes) -> bool:
     if rule.replaces is Replaces.NEVER:
         return True
     if rule.replaces is Replaces.NEWER:
-        return time_of(ours) <= time_of(theirs)
+        return time_of(ours) <= time_of(theirs) + rule.tolerance
     return ours == theirs
 
 
@@ -130,6 +130,8 @@ def model(source: Entries, target: Entries, rule: Rule) -> tuple[Entries, Counte
     for key, value in source.items():
         if rule.timestamp_offset is not None and time_of(value) < rule.since:
             continue
+        if rule.clear_word:
+            value = bytes(8) + value[8:]  # noqa: PLW2901
         if key not in target:
             inserted += 1
         elif stays(rule, value, target[key]):

@@ -46,6 +46,10 @@ RULES = {
     "newer since": Rule(8, SINCE, Replaces.NEWER),
     "never": Rule(replaces=Replaces.NEVER),
     "never since": Rule(8, SINCE, Replaces.NEVER),
+    "newer by more than 7": Rule(8, replaces=Replaces.NEWER, tolerance=7),
+    "newer by 7 or more": Rule(8, replaces=Replaces.NEWER, tolerance=6),
+    "different but for the first word": Rule(clear_word=True),
+    "newer, first word cleared": Rule(8, SINCE, Replaces.NEWER, clear_word=True),
 }
 TYPES = {
     "hash": ((HASH, 0), (HASH, 0)),
@@ -105,6 +109,15 @@ def test_sizes(way: Way, make: Maker, kind: int, key: int, value: int) -> None:
     assert way.carry(source.side, target.side, Rule()) == counts
     assert target.dump() == wanted
     assert way.carry(source.side, target.side, Rule()) == (count, 0, 0)
+
+
+@pytest.mark.parametrize("value", [8, 23, 88])
+def test_a_cleared_word_in_values_of_any_size(way: Way, make: Maker, value: int) -> None:
+    source = make(HASH, 4, value).fill({number(i): b"\xff" * value for i in range(50)})
+    cleared = bytes(8) + b"\xff" * (value - 8)
+    target = make(HASH, 4, value).fill({number(1): b"\xff" * value, number(2): cleared})
+    assert way.carry(source.side, target.side, Rule(clear_word=True)) == (50, 48, 1)
+    assert target.dump() == dict.fromkeys(map(number, range(50)), cleared)
 
 
 @pytest.mark.parametrize("value", [1, 4, 7, 8, 23, 88, 128, 400])

@@ -9,8 +9,8 @@ from ansible_collections.bpfops.calico.plugins.module_utils._calico.codecs.connt
     FirstWord,
 )
 from ansible_collections.bpfops.calico.plugins.module_utils._calico.codecs.conversion import (
-    clear_first_words,
     v2_to_v3,
+    words_of,
 )
 from ansible_collections.bpfops.calico.plugins.module_utils._calico.codecs.fields import (
     LayoutError,
@@ -56,10 +56,8 @@ def test_a_value_of_unknown_type_keeps_its_bytes() -> None:
     assert v2_to_v3(odd, FirstWord.CREATED) == odd.ljust(88, b"\0")
 
 
-def test_the_first_word_is_cleared_and_nothing_else() -> None:
-    values = bytearray(NAT_REV_V3 + NAT_FWD_V3 + NAT_REV_V3)
-    clear_first_words(memoryview(values), 2, 88)
-    assert values == bytes(8) + NAT_REV_V3[8:] + bytes(8) + NAT_FWD_V3[8:] + NAT_REV_V3
+def test_words_need_a_buffer_that_holds_them() -> None:
+    values = memoryview(bytearray(3 * 88))
     for count, stride in ((4, 88), (1, 20)):
         with pytest.raises(LayoutError, match=f"{count} values of {stride} bytes"):
-            clear_first_words(memoryview(values), count, stride)
+            words_of(values, count, stride)

@@ -36,7 +36,8 @@ class Options(NamedTuple):
     """How to migrate: entries a call, threads of the first copy, bound of delta passes.
 
     ``timestamp_offset`` is that of an unsigned 64-bit number in the value by which the newer of
-    two entries wins once the new map is in use.
+    two entries wins once the new map is in use. With ``clear_word`` the first 8 bytes of values
+    become 0.
     """
 
     batch_size: int
@@ -44,6 +45,7 @@ class Options(NamedTuple):
     delta_passes: int
     keep_old_pin: str | None = None
     timestamp_offset: int | None = None
+    clear_word: bool = False
 
 
 class Migration(NamedTuple):
@@ -95,7 +97,11 @@ def converge(old: Side, new: Side, progress: Progress, options: Options) -> tupl
     held, before = progress
     since = before
     while len(passes) < options.delta_passes:
-        rule = Rule(options.timestamp_offset, max(0, before - TIME_MARGIN))
+        rule = Rule(
+            options.timestamp_offset,
+            max(0, before - TIME_MARGIN),
+            clear_word=options.clear_word,
+        )
         before, since = since, time.monotonic_ns()
         passes.append(carry(old, new, rule, options.batch_size))
         held += passes[-1].inserted
@@ -117,7 +123,12 @@ def finish(old: Side, new: Side, since: int, options: Options) -> list[Pass]:
     twice as long as the copy, so one in the kernel is repeated when it finds something.
     """
     if options.timestamp_offset is not None:
-        rule = Rule(options.timestamp_offset, max(0, since - TIME_MARGIN), Replaces.NEWER)
+        rule = Rule(
+            options.timestamp_offset,
+            max(0, since - TIME_MARGIN),
+            Replaces.NEWER,
+            clear_word=options.clear_word,
+        )
         return [user_passes.carry(old, new, rule, options.batch_size)]
     passes = [carry(old, new, Rule(), options.batch_size)]
     if passes[0].changed:

@@ -19,22 +19,30 @@ from .readers import (
 from .writers import ChunkWriter
 
 
-def copy_entries(old: Side, new: Side, batch_size: int = DEFAULT_BATCH, threads: int = 1) -> int:
+def copy_entries(
+    old: Side,
+    new: Side,
+    batch_size: int = DEFAULT_BATCH,
+    threads: int = 1,
+    clear_word: bool = False,
+) -> int:
     """Write every entry of ``old`` into ``new``; the number written.
+
+    With ``clear_word`` the first 8 bytes of every value become 0.
 
     Memory is one chunk of ``batch_size`` entries a thread, however large the map. More than one
     thread splits the buckets of a hash map and has no effect on other types. Entries that change
     meanwhile need a delta pass afterwards. Raises SyscallError, with E2BIG when ``new`` is full.
     """
     if threads == 1 or old.spec.type not in BUCKETED_TYPES or not has_batch(old.map, old.spec):
-        return _pump(open_reader(old.map, old.spec, batch_size), new)
+        return _pump(open_reader(old.map, old.spec, batch_size), new, clear_word)
     readers = [
         BatchReader(old.map, new_chunk(old.spec, batch_size), start, stop)
         for start, stop in bucket_ranges(old.spec.max_entries, threads)
     ]
     # ctypes gives the interpreter lock back during a call, so the copies overlap in the kernel.
     with ThreadPoolExecutor(threads) as pool:
-        copies = [pool.submit(_pump, reader, new) for reader in readers]
+        copies = [pool.submit(_pump, reader, new, clear_word) for reader in readers]
     return sum(copy.result() for copy in copies)
 
 
@@ -51,9 +59,11 @@ def bucket_ranges(max_entries: int, parts: int) -> list[tuple[int, int | None]]:
     return list(zip(cuts, stops))
 
 
-def _pump(reader: Reader, new: Side) -> int:
+def _pump(reader: Reader, new: Side, clear_word: bool) -> int:
     writer, written = ChunkWriter(new.map), 0
     for chunk in chunks(reader, new.spec):
+        if clear_word:
+            chunk.clear_words()
         writer.write(chunk)
         written += chunk.count
     return written

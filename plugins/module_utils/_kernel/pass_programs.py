@@ -107,7 +107,7 @@ def carry_code(work: Work, rule: Rule) -> bytes:
     code.move(_FLAG, UpdateFlag.NOEXIST)
     code.label("write")
     if not rule.dry_run:
-        _write(code, work)
+        _write(code, work, rule.clear_word)
     _count_written(code)
     return _epilogue(code)
 
@@ -179,10 +179,14 @@ def _decide(code: Assembler, spec: MapSpec, rule: Rule) -> None:
         if rule.replaces is Replaces.NEWER and rule.timestamp_offset is not None:
             code.load(Size.DW, Reg.R1, _ENTRY_VALUE, rule.timestamp_offset)
             code.load(Size.DW, Reg.R2, Reg.R0, rule.timestamp_offset)
+            code.alu(Alu.ADD, Reg.R2, rule.tolerance)
             code.jump("replace", Cond.GT, Reg.R1, Reg.R2)
         else:
             for size, offset in words(spec.value_size):
-                code.load(size, Reg.R1, _ENTRY_VALUE, offset)
+                if rule.clear_word and offset == 0:
+                    code.move(Reg.R1, 0)
+                else:
+                    code.load(size, Reg.R1, _ENTRY_VALUE, offset)
                 code.load(size, Reg.R2, Reg.R0, offset)
                 code.jump("replace", Cond.NE, Reg.R1, Reg.R2)
     code.jump("out")
@@ -192,9 +196,11 @@ def _decide(code: Assembler, spec: MapSpec, rule: Rule) -> None:
         code.jump("write")
 
 
-def _write(code: Assembler, work: Work) -> None:
+def _write(code: Assembler, work: Work, clear_word: bool) -> None:
     """Write the entry, going out when it is refused or somebody else was first."""
     code.copy(_MEMORY, work.own_value, _ENTRY_VALUE, work.spec.value_size, Reg.R1)
+    if clear_word:
+        code.store(Size.DW, _MEMORY, work.own_value, 0)
     # The kernel reuses the memory of a deleted entry at once, so a key that is another one by now
     # means that the value may be, too. A new key is stored before its value.
     for size, offset in words(work.spec.key_size):

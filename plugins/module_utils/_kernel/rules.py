@@ -34,13 +34,16 @@ class Rule(NamedTuple):
 
     A time is an unsigned 64-bit number in host byte order at ``timestamp_offset`` of the value,
     in ns of CLOCK_MONOTONIC. With ``since`` only entries whose time is not before it are looked
-    at. ``dry_run`` only counts.
+    at. ``dry_run`` only counts. NEWER means later by more than ``tolerance`` ns (below 2**31).
+    With ``clear_word`` the first 8 bytes of every value count as 0 and are written so.
     """
 
     timestamp_offset: int | None = None
     since: int = 0
     replaces: Replaces = Replaces.DIFFERENT
     dry_run: bool = False
+    tolerance: int = 0
+    clear_word: bool = False
 
 
 def merge_rule(timestamp_offset: int | None, dry_run: bool = False) -> Rule:

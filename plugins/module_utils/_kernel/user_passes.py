@@ -7,7 +7,7 @@ They compare in place; memory is one chunk, however large the maps.
 from __future__ import annotations
 
 import struct
-from typing import Sequence
+from typing import AbstractSet, Callable, Iterable, Sequence, Tuple
 
 from .._uapi.bpf import UpdateFlag
 from .chunks import Chunk
@@ -16,9 +16,20 @@ from .readers import DEFAULT_BATCH, Side, chunks, open_reader
 from .rules import Pass, Replaces, Rule
 from .writers import EntryWriter, Lookup, delete_keys
 
+Sieve = Callable[
+    [Chunk, Sequence[int], AbstractSet[int]], Tuple[Sequence[int], Iterable[int]]
+]  # typing's, for Python 3.8
+"""Picks from a chunk's places that miss in the target, and from those to be replaced."""
 
-def carry(source: Side, target: Side, rule: Rule, batch_size: int = DEFAULT_BATCH) -> Pass:
-    """Bring ``target`` up to ``source`` by ``rule``; with exact counts.
+
+def carry(
+    source: Side,
+    target: Side,
+    rule: Rule,
+    batch_size: int = DEFAULT_BATCH,
+    sieve: Sieve | None = None,
+) -> Pass:
+    """Bring ``target`` up to ``source`` by ``rule``, as far as ``sieve`` lets; with exact counts.
 
     An entry that something else inserts or deletes between look-up and write is left to it.
     Raises SyscallError, with E2BIG when ``target`` is full.
@@ -28,11 +39,16 @@ def carry(source: Side, target: Side, rule: Rule, batch_size: int = DEFAULT_BATC
     seen = inserted = updated = 0
     for chunk in chunks(reader, target.spec):
         seen += chunk.count
+        if rule.clear_word:
+            chunk.clear_words()
         places = _candidates(chunk, rule)
-        missing = lookup.missing(chunk, places)
+        missing: Sequence[int] = lookup.missing(chunk, places)
+        replaced: Iterable[int] = _replacing(chunk, lookup, places, rule).difference(missing)
+        if sieve is not None:
+            missing, replaced = sieve(chunk, missing, set(replaced))
         for place in missing:
             inserted += rule.dry_run or writer.put(chunk, place, UpdateFlag.NOEXIST)
-        for place in _replacing(chunk, lookup, places, rule).difference(missing):
+        for place in replaced:
             updated += rule.dry_run or writer.put(chunk, place, UpdateFlag.EXIST)
     return Pass(seen, inserted, updated)
 
@@ -60,7 +76,7 @@ def _replacing(chunk: Chunk, lookup: Lookup, places: Sequence[int], rule: Rule) 
         return set(different)
     ours = _times(chunk.value_view, chunk, rule.timestamp_offset)
     theirs = _times(lookup.values, chunk, rule.timestamp_offset)
-    return {place for place in different if ours[place] > theirs[place]}
+    return {place for place in different if ours[place] > theirs[place] + rule.tolerance}
 
 
 def prune(source: Side, target: Side, batch_size: int = DEFAULT_BATCH) -> Pass:

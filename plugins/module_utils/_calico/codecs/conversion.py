@@ -27,17 +27,6 @@ def v2_to_v3(raw: Buffer, target: FirstWord) -> bytes:
     return encode_value(fresh, V3_IPV4)
 
 
-def clear_first_words(values: memoryview, count: int, stride: int) -> None:
-    """Set bytes 0 to 7 of ``count`` values to 0, in place; ``stride`` is a value's bytes.
-
-    Needed when entries go from 3.29 or before to 3.30 or later, or back: what is a time of
-    creation on one side is taken for the time of an RST on the other, and an established flow
-    would expire after two idle minutes. 0 means "no RST" there and "no grace period" here.
-    """
-    words = words_of(values, count, stride)
-    words[:: stride // 8] = memoryview(bytes(8 * count)).cast("Q")
-
-
 def words_of(values: memoryview, count: int, stride: int) -> memoryview:
     """``count`` values of ``stride`` bytes as 64-bit words.
 
