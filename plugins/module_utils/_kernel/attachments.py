@@ -12,6 +12,7 @@ from typing import NamedTuple
 from .._errors import SyscallError
 from .._uapi.bpf import CGROUP_ALLOW_MULTI, QUERY_EFFECTIVE, AttachType, Cmd
 from .attr import Attr, QueryAttr
+from .programs import Program
 from .syscall import bpf
 
 _FIRST_ROOM = 64
@@ -21,8 +22,9 @@ _TCX = frozenset({AttachType.TCX_INGRESS, AttachType.TCX_EGRESS})
 class Attached(NamedTuple):
     """Programs at one hook in the order they run.
 
-    ``attach_flags`` (cgroup): 0 legacy, bit 1 multi or link. ``link_ids`` and ``revision``
-    (TCX): 0 in ``link_ids`` is a program attached without a link.
+    ``attach_flags`` (cgroup): 0 legacy, bit 1 multi or link. ``link_ids`` (TCX): 0 is a program
+    attached without a link. ``revision`` counts the changes of the hook (TCX 6.6, cgroup 6.17),
+    0 where the kernel does not tell it.
     """
 
     prog_ids: tuple[int, ...]
@@ -47,6 +49,41 @@ def cgroup_programs(path: str, attach_type: int, effective: bool = False) -> Att
         return _query(fd, attach_type, QUERY_EFFECTIVE if effective else 0, path)
     finally:
         os.close(fd)
+
+
+def detach_cgroup(path: str, attach_type: int, prog_id: int) -> bool:
+    """Detach a program that no link attaches; False when it is not there (any more).
+
+    Without BPF_F_ALLOW_MULTI the kernel detaches whatever is there, so the hook is asked right
+    before. From 6.17 on the kernel itself refuses when it has changed since; earlier a program
+    that takes the place within microseconds is lost. Raises SyscallError.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        while True:
+            seen = _query(fd, attach_type, 0, path)
+            if prog_id not in seen.prog_ids:
+                return False
+            try:
+                _detach(fd, attach_type, prog_id, seen.revision)
+                return True
+            except SyscallError as error:
+                if error.errno == errno.ENOENT:
+                    return False
+                if error.errno != errno.ESTALE:
+                    raise
+    finally:
+        os.close(fd)
+
+
+def _detach(directory: int, attach_type: int, prog_id: int, revision: int) -> None:
+    with Program.from_id(prog_id) as program:
+        attr = Attr()
+        attr.attach.target_fd = directory
+        attr.attach.attach_bpf_fd = program.fd
+        attr.attach.attach_type = attach_type
+        attr.attach.expected_revision = revision
+        bpf(Cmd.PROG_DETACH, attr, f"program {prog_id}")
 
 
 def tcx_programs(ifindex: int, attach_type: int) -> Attached:
@@ -100,4 +137,4 @@ def _attached(
     count = query.count
     if tcx:
         return Attached(ids[:count], 0, links[:count], query.revision)
-    return Attached(ids[:count], query.attach_flags)
+    return Attached(ids[:count], query.attach_flags, revision=query.revision)

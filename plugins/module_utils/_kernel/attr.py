@@ -102,6 +102,20 @@ class QueryAttr(ctypes.Structure):
     ]
 
 
+class AttachAttr(ctypes.Structure):
+    """PROG_ATTACH and PROG_DETACH; the fields from relative_fd on are for 6.6 and later."""
+
+    _fields_ = [
+        ("target_fd", c_uint32),
+        ("attach_bpf_fd", c_uint32),
+        ("attach_type", c_uint32),
+        ("attach_flags", c_uint32),
+        ("replace_bpf_fd", c_uint32),
+        ("relative_fd", c_uint32),
+        ("expected_revision", c_uint64),
+    ]
+
+
 class ProgLoadAttr(ctypes.Structure):
     """PROG_LOAD up to attach_prog_fd (5.5)."""
 
@@ -144,7 +158,7 @@ class LinkCreateAttr(ctypes.Structure):
 
 
 class IterCreateAttr(ctypes.Structure):
-    """ITER_CREATE."""
+    """ITER_CREATE, and LINK_DETACH with the first field alone."""
 
     _fields_ = [("link_fd", c_uint32), ("flags", c_uint32)]
 
@@ -160,6 +174,7 @@ class Attr(ctypes.Union):
         ("ids", IdAttr),
         ("info", InfoAttr),
         ("query", QueryAttr),
+        ("attach", AttachAttr),
         ("prog_load", ProgLoadAttr),
         ("link_create", LinkCreateAttr),
         ("iter_create", IterCreateAttr),

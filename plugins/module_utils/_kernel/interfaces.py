@@ -74,12 +74,35 @@ def filters_of(indices: Iterable[int]) -> Iterator[tuple[int, Filter]]:
 
 
 def _hook(socket: Any, index: int, parent: int) -> list[Filter]:
+    return decoded(_dump(socket, index, parent), parent)
+
+
+def _dump(socket: Any, index: int, parent: int) -> list[Any]:
     from pyroute2.netlink.exceptions import NetlinkError
 
     try:
-        messages = list(socket.get_filters(index=index, parent=parent))
+        return list(socket.get_filters(index=index, parent=parent))
     except NetlinkError as error:
         if error.code in _GONE:
             return []
         raise SyscallError("netlink", error.code, str(error), f"ifindex {index}") from error
-    return decoded(messages, parent)
+
+
+def other_filters(indices: Iterable[int]) -> dict[int, tuple[str, ...]]:
+    """Kinds of the filters on both clsact hooks that are no BPF filters, such as flower.
+
+    Raises MissingLibraryError, SyscallError.
+    """
+    found = {}
+    with route_socket() as socket:
+        for index in indices:
+            messages = [one for parent in (INGRESS, EGRESS) for one in _dump(socket, index, parent)]
+            kinds = {one.get_attr("TCA_KIND") for one in messages} - {"bpf", None}
+            found[index] = tuple(sorted(kinds))
+    return found
+
+
+def delete(ifindex: int) -> None:
+    """Delete an interface, with its peer where it is a veth. Raises SyscallError: ENODEV."""
+    with route_socket() as socket:
+        socket.link("del", index=ifindex)

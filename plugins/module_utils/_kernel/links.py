@@ -8,7 +8,9 @@ from ctypes import c_uint8, c_uint32, c_uint64
 from typing import NamedTuple
 
 from .._uapi.bpf import Cmd, LinkType
+from .attr import Attr
 from .objects import BpfObject, read_info
+from .syscall import bpf
 
 _INTERFACE_LINKS = frozenset({LinkType.TCX, LinkType.NETKIT, LinkType.XDP})
 
@@ -58,6 +60,15 @@ class Link(BpfObject):
 
     GET_FD = Cmd.LINK_GET_FD_BY_ID
     NEXT_ID = Cmd.LINK_GET_NEXT_ID
+
+    def detach(self) -> None:
+        """Detach at once, whoever else holds it; its pins stay (5.9). Raises SyscallError.
+
+        Before 5.9 EINVAL: there a link ends when nothing refers to it any more.
+        """
+        attr = Attr()
+        attr.iter_create.link_fd = self.fd
+        bpf(Cmd.LINK_DETACH, attr, "link")
 
     def info(self) -> LinkInfo:
         """What the kernel tells about it (5.8). Raises SyscallError."""

@@ -17,6 +17,16 @@ class XdpMode(IntEnum):
     OFFLOAD = 1 << 3
 
 
+_REPLACE = 1 << 4  # XDP_FLAGS_REPLACE
+
+MODE_NAMES = {
+    "xdpgeneric": XdpMode.GENERIC,
+    "xdp": XdpMode.DRIVER,
+    "xdpoffload": XdpMode.OFFLOAD,
+}
+"""Modes by the names that netlink gives to what is attached."""
+
+
 class XdpProgram(NamedTuple):
     """The attached program and the mode as netlink names it (xdp, xdpgeneric, xdpoffload)."""
 
@@ -43,3 +53,14 @@ def attach(ifindex: int, prog_fd: int, mode: XdpMode) -> None:
 def detach(ifindex: int, mode: XdpMode) -> None:
     """Detach the program of that mode, if there is one. Raises SyscallError."""
     attach(ifindex, -1, mode)
+
+
+def detach_only(ifindex: int, mode: XdpMode, prog_fd: int) -> None:
+    """Detach this very program (5.7). Raises SyscallError: EEXIST when another one is there."""
+    attributes = [
+        ("IFLA_XDP_FD", -1),
+        ("IFLA_XDP_FLAGS", int(mode) | _REPLACE),
+        ("IFLA_XDP_EXPECTED_FD", prog_fd),
+    ]
+    with route_socket() as socket:
+        socket.link("set", index=ifindex, xdp={"attrs": attributes})

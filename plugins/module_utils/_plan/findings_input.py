@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Mapping, NamedTuple
 
 from .._calico.detect import Detection
 from .._calico.evidence import Ownership, Program, Verdict
@@ -12,11 +12,15 @@ from .._uapi.maps import MapSpec
 
 
 class Slot(NamedTuple):
-    """An element of a program array that a program calls into; ``map`` is the array's name."""
+    """An element of a program array that a program calls into; ``map`` is the array's name.
+
+    ``program`` is the id of the program in it, None where it is empty or not known.
+    """
 
     map: str
     slot: int
     filled: bool
+    program: int | None = None
 
 
 class Constants(NamedTuple):
@@ -43,10 +47,11 @@ class Loaded(NamedTuple):
 
 
 class Attachment(NamedTuple):
-    """A program on an interface. ``kind``: tc, tcx or xdp; ``hook``: ingress, egress or xdp.
+    """A program on an interface.
 
-    ``preference`` and ``handle`` are those of a tc filter, ``link_id`` that of a TCX link, and
-    ``mode`` is the XDP mode. ``program`` is None when it was gone before it could be read.
+    ``kind``: tc, tcx, netkit or xdp; ``hook``: ingress, egress or xdp. ``preference`` and
+    ``handle`` are those of a tc filter, ``link_id`` that of a TCX or netkit link, and ``mode`` is
+    the XDP mode. ``program`` is None when it was gone before it could be read.
     """
 
     kind: str
@@ -99,21 +104,58 @@ class Pin(NamedTuple):
 
 
 class ConnectTime(NamedTuple):
-    """A program on a cgroup at one of the connect-time hooks; ``section`` names the hook."""
+    """A program on a cgroup at one of the connect-time hooks; ``section`` names the hook.
+
+    ``link_id`` is None where it is attached without a link.
+    """
 
     cgroup: str
     section: str
     legacy: bool
     owner: Ownership
     program: Loaded
+    link_id: int | None = None
+
+
+class UsedMap(NamedTuple):
+    """A map that attached programs of Calico refer to, themselves or by what they call first.
+
+    ``users`` are interface and hook of each.
+    """
+
+    id: int
+    spec: MapSpec
+    users: tuple[str, ...]
+
+
+class Device(NamedTuple):
+    """A device with a name that felix gives; ``kind`` is empty where netlink told nothing."""
+
+    name: str
+    kind: str
+    peer: str
+    owner: Ownership
+
+
+class StaleFlows(NamedTuple):
+    """UDP flows to the frontend of a Service that bypass it; ``examples`` are some of them."""
+
+    map_path: str
+    service: str
+    flows: int
+    examples: tuple[str, ...]
 
 
 class Node(NamedTuple):
     """All that was seen.
 
     ``interfaces_known`` is False when tc could not be looked at. ``auto_size`` is the number in
-    the auto-scale file, ``conntrack_size`` the configured number of entries where it was given.
-    ``bpffs_there``: a bpffs is mounted where felix pins. ``memory_available`` in bytes.
+    the auto-scale file. ``conntrack_size`` (entries) and ``connect_setting``
+    (bpfConnectTimeLoadBalancing) are the configured values where they were given.
+    ``bpffs_there``: a bpffs is mounted where felix pins. ``cgroup_mounted``: some cgroup2 is.
+    ``memory_available`` in bytes. ``connect_below`` are connect-time programs below the cgroup
+    roots. ``ifstate`` are felix's flags by ifindex, None where its map cannot be read.
+    ``settings`` are sentences about kernel settings that eBPF mode makes.
     """
 
     kernel: str
@@ -128,13 +170,20 @@ class Node(NamedTuple):
     interfaces: tuple[Interface, ...] = ()
     interfaces_known: bool = True
     connect_time: tuple[ConnectTime, ...] = ()
-    devices: tuple[str, ...] = ()
+    connect_below: tuple[ConnectTime, ...] = ()
+    devices: tuple[Device, ...] = ()
     auto_size: int | None = None
     auto_size_path: str = ""
     conntrack_size: int | None = None
     bpffs_there: bool = True
     distribution: Distribution | None = None
     memory_available: int | None = None
+    used_maps: tuple[UsedMap, ...] = ()
+    ifstate: Mapping[int, int] | None = None
+    cgroup_mounted: bool = True
+    connect_setting: str | None = None
+    settings: tuple[str, ...] = ()
+    stale_udp: tuple[StaleFlows, ...] = ()
 
 
 class Finding(NamedTuple):

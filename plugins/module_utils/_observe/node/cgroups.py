@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from typing import Iterator, Mapping, Sequence
 
 from ..._calico import ownership
@@ -12,7 +13,7 @@ from ..._calico.versions import VersionSet
 from ..._errors import SyscallError
 from ..._kernel.attachments import Attached, cgroup_programs
 from ..._kernel.bpffs import filesystem_magic
-from ..._kernel.links import Link
+from ..._kernel.links import Link, LinkInfo
 from ..._plan.findings_input import ConnectTime
 from ..._uapi.bpf import CGROUP2_MAGIC
 from .notes import Notes
@@ -29,7 +30,7 @@ class Roots:
         self.programs = programs
         self.links = links
         self.notes = notes
-        self._by_program: dict[int, list[tuple[int, int | None]]] | None = None
+        self._links: tuple[LinkInfo, ...] | None = None
 
     def all(self, release: VersionSet | None) -> tuple[ConnectTime, ...]:
         """The programs at the connect-time hooks, whoever owns them."""
@@ -50,11 +51,15 @@ class Roots:
     def _hook(
         self, root: str, hook: ConnectHook, release: VersionSet | None
     ) -> Iterator[ConnectTime]:
+        links: dict[int, list[int]] | None = None
         for prog_id, seen in _programs(root, hook):
             program = self.programs.loaded(prog_id)
             if program is None:
                 continue
-            link_id = None if seen.legacy else self._link_of(prog_id, hook)
+            if links is None and not seen.legacy:
+                links = self._links_at(root, hook)
+            mine = links.get(prog_id) if links else None
+            link_id = mine.pop(0) if mine else None
             pin = self.links.get(link_id, "") if link_id else ""
             owner = ownership.cgroup_program(
                 ownership.CgroupProgram(
@@ -62,16 +67,18 @@ class Roots:
                 ),
                 release,
             )
-            yield ConnectTime(root, hook.section, seen.legacy, owner, program)
+            yield ConnectTime(root, hook.section, seen.legacy, owner, program, link_id)
 
-    def _link_of(self, prog_id: int, hook: ConnectHook) -> int | None:
-        """The link that attaches a program: the kernel's query does not name it."""
-        if self._by_program is None:
-            self._by_program = _links()
-        for link_id, attach_type in self._by_program.get(prog_id, ()):
-            if attach_type == hook.attach_type:
-                return link_id
-        return None
+    def _links_at(self, root: str, hook: ConnectHook) -> dict[int, list[int]]:
+        """Ids of the links to a hook by program: the kernel's query does not name them."""
+        if self._links is None:
+            self._links = _cgroup_links()
+        cgroup = os.stat(root).st_ino
+        found: dict[int, list[int]] = {}
+        for link in self._links:
+            if (link.cgroup_id, link.attach_type) == (cgroup, hook.attach_type):
+                found.setdefault(link.prog_id, []).append(link.id)
+        return found
 
 
 def _programs(root: str, hook: ConnectHook) -> Iterator[tuple[int, Attached]]:
@@ -85,13 +92,14 @@ def _programs(root: str, hook: ConnectHook) -> Iterator[tuple[int, Attached]]:
         yield prog_id, seen
 
 
-def _links() -> dict[int, list[tuple[int, int | None]]]:
-    found: dict[int, list[tuple[int, int | None]]] = {}
+def _cgroup_links() -> tuple[LinkInfo, ...]:
+    found = []
     for link_id in Link.ids():
         try:
             with Link.from_id(link_id) as opened:
                 info = opened.info()
         except SyscallError:  # gone
             continue
-        found.setdefault(info.prog_id, []).append((link_id, info.attach_type))
-    return found
+        if info.cgroup_id:
+            found.append(info)
+    return tuple(found)

@@ -62,11 +62,13 @@ def look(task: Task) -> Sight:
 
 
 def _cgroups(task: Task) -> tuple[str, ...]:
-    """The directory that was named, or each cgroup2 tree once."""
-    if task.cgroup_root:
-        return (task.cgroup_root,)
-    trees = {(mount.device, mount.inode): mount.path for mount in machine.mounts("cgroup2")}
-    return tuple(trees.values())
+    """The directory that was named, or each cgroup2 tree once, and what is to be seen below."""
+    roots = [task.cgroup_root] if task.cgroup_root else []
+    if not roots:
+        trees = {(mount.device, mount.inode): mount.path for mount in machine.mounts("cgroup2")}
+        roots = list(trees.values())
+    below = [Path(root, task.cgroup_subpath) for root in roots if task.cgroup_subpath]
+    return (*roots, *(str(place) for place in below if place.is_dir()))
 
 
 def _release(

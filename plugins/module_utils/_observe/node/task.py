@@ -13,7 +13,10 @@ from ..._plan.map_task import MAX_U32
 
 
 class Task(NamedTuple):
-    """Where to look. ``cgroup_root`` None: every cgroup2 mount. Paths are absolute."""
+    """Where to look. ``cgroup_root`` None: every cgroup2 mount. Paths are absolute.
+
+    ``cgroup_subpath`` is a directory below each root that is looked at too (DebugBPFCgroupV2).
+    """
 
     bpffs: str
     pin_dir: str
@@ -22,6 +25,7 @@ class Task(NamedTuple):
     count_entries: bool
     release: VersionSet | None
     conntrack_size: int | None
+    cgroup_subpath: str = ""
 
 
 def task(params: Mapping[str, Any]) -> Task:
