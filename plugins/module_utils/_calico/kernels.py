@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import Iterable, NamedTuple
 
 from .._errors import BadInputError
 from .rows import Table
@@ -15,6 +15,9 @@ from .versions import VersionSet
 FLOORS = Table(kernel_rows.FLOORS, lambda row: (row.distribution, row.kind))
 FEATURES = Table(kernel_rows.FEATURES, lambda row: row.feature)
 PAIRS = Table(kernel_rows.PAIRS)
+
+_FAMILIES = (("ubuntu", "Ubuntu"), ("rhel", "RedHat"), ("centos", "RedHat"))
+"""Ids of os-release and the distribution of KernelFloor that they stand for."""
 
 _RELEASE = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?(?:-(\d+))?", re.ASCII)
 
@@ -34,6 +37,12 @@ def parse_kernel(text: str) -> KernelVersion:
         raise BadInputError("kernel", text, "is not a kernel release such as 5.15.0-91-generic")
     major, minor, patch, build = (int(part or 0) for part in match.groups())
     return KernelVersion(major, minor, patch, build)
+
+
+def distribution_named(identifier: str | None, like: Iterable[str] = ()) -> str:
+    """The name that rows of floors have for an ID and ID_LIKE of os-release; empty for most."""
+    names = (identifier, *like)
+    return next((row for one, row in _FAMILIES if one in names), "")
 
 
 def floors_of(release: VersionSet, distribution: str = "") -> tuple[KernelFloor, ...]:

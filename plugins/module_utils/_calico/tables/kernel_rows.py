@@ -47,7 +47,10 @@ class FeatureFloor(NamedTuple):
 
 
 class KernelPair(NamedTuple):
-    """Releases that break on kernels from the first of a pair up to, without, the second."""
+    """Releases that break on kernels from the first of a pair up to, without, the second.
+
+    ``closes``: sure enough to refuse an operation; the others are told and nothing more.
+    """
 
     releases: VersionSet
     kernels: tuple[tuple[KernelVersion, KernelVersion], ...]
@@ -55,6 +58,7 @@ class KernelPair(NamedTuple):
     upstream: tuple[str, ...]
     source: str
     certain: bool = True
+    closes: bool = False
 
 
 OLDEST = KernelVersion(0, 0)
@@ -117,6 +121,7 @@ PAIRS: tuple[KernelPair, ...] = (
         ("#11302", "awslabs/amazon-eks-ami#2511", "#11399", "#11405", "#11406", "#11407"),
         "ops 3.4, 7 (the kernels are approximate)",
         certain=False,
+        closes=True,
     ),
     KernelPair(
         since(">=3.31,<3.31.3"),
@@ -125,6 +130,7 @@ PAIRS: tuple[KernelPair, ...] = (
         ("#11430", "#11457", "#11443", "#11488"),
         "programs 2.3, felix/bpf-gpl/jump.h (that it matters only to TCX is inferred)",
         certain=False,
+        closes=True,
     ),
     KernelPair(
         since(">=3.31"),
