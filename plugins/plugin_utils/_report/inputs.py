@@ -20,7 +20,7 @@ _SHAPES: dict[str, type] = {
     "result": str,
     "details": dict,
 }
-_WORDS = {dict: "a dictionary", list: "a list", str: "text"}
+_WORDS: dict[type, str] = {dict: "a dictionary", list: "a list", str: "text"}
 
 
 def checked(node: str, left: Any) -> dict[str, Any]:
