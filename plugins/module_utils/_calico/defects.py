@@ -5,12 +5,22 @@ from __future__ import annotations
 
 from . import releases
 from .rows import Table
-from .tables import defects_attach, defects_connect, defects_conntrack, defects_node
+from .tables import (
+    defects_attach,
+    defects_connect,
+    defects_conntrack,
+    defects_gates,
+    defects_node,
+)
 from .tables.defect_row import Defect
 from .versions import Version, VersionSet
 
 DEFECTS = Table(
-    defects_conntrack.ROWS + defects_attach.ROWS + defects_connect.ROWS + defects_node.ROWS,
+    defects_conntrack.ROWS
+    + defects_attach.ROWS
+    + defects_connect.ROWS
+    + defects_node.ROWS
+    + defects_gates.ROWS,
     lambda row: row.code,
 )
 
