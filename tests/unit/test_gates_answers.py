@@ -24,8 +24,8 @@ def test_a_refusal_is_one_sentence() -> None:
     assert gate["refusal"] == ""
     (gate, *_) = gates(facts, {"name": "set_log_level", "to": "Off"}, {})
     assert gate["refusal"] == (
-        "set_log_level is refused by CT_OLD_PIN: A conntrack map is pinned with the suffix _old; "
-        f"{PINS}/cali_v4_ct3_old is pinned; Carry the newer entries over and remove the pin before "
+        "set_log_level is refused by CT_OLD_PIN: a conntrack map is pinned with the suffix _old; "
+        f"{PINS}/cali_v4_ct3_old is pinned; carry the newer entries over and remove the pin before "
         "felix restarts; or set preflight_allow_old_pin to true."
     )
     (size, *_) = gates(node("3.27.3"), {"name": "resize_conntrack", "max_entries": 600000}, {})

@@ -93,5 +93,11 @@ def _refusal(told: Mapping[str, Any]) -> str:
     parts = [told["says"], *told["evidence"], told["remedy"]]
     if told["override"]:
         parts.append(f"or set {told['override']} to true.")
-    text = "; ".join(part.rstrip(".") for part in parts)
+    text = "; ".join(_clause(part) for part in parts)
     return f"{told['operation']} is refused by {told['code']}{numbers}: {text}."
+
+
+def _clause(sentence: str) -> str:
+    """A sentence as a part of a longer one."""
+    text = sentence.rstrip(".")
+    return text if text.startswith("Calico") else text[:1].lower() + text[1:]

@@ -63,7 +63,7 @@ def path_is_good(asking: Asked, gate: Gate) -> Answer:
     bad = asking.running.intersection(ways[0].running)
     for way in ways[1:]:
         bad = VersionSet((*bad.spans, *asking.running.intersection(way.running).spans))
-    says = f"{defect(gate.code).title} {asking.loading} is not safe to go to from {bad}."
+    says = f"{asking.loading} is not safe to go to from {bad}: {defect(gate.code).title}"
     remedy = "" if bad == asking.running else f"{defect(gate.code).advice} {NAME_IT}"
     return Answer(CLOSED, says, (f"The release is {asking.running}.",), remedy)
 
