@@ -27,27 +27,7 @@ from ansible_collections.bpfops.calico.plugins.module_utils._calico.conntrack_ex
     expiry_of,
 )
 from ansible_collections.bpfops.calico.plugins.module_utils._calico.versions import parse_range
-
-SECOND = 10**9
-NOW = 100_000 * SECOND
-TIMEOUTS = life.Timeouts(*(seconds * SECOND for seconds in (10, 20, 3600, 30, 40, 60, 600, 5)))
-
-
-def entry(layout: ConntrackLayout, random_source: random.Random) -> tuple[bytes, bytes]:
-    """A made-up entry, packed by hand from the facts' offsets."""
-    choose = random_source.choice
-    width = layout.address_size
-    key = struct.pack("<I", choose([1, 6, 6, 6, 17, 58, 132]))
-    key += bytes(choose(b"abcd") for _ in range(2 * width)) + struct.pack("<HH", 7, 9)
-    value = bytearray(layout.value_size)
-    first = choose([0, NOW - 3 * SECOND, NOW - 50 * SECOND])
-    struct.pack_into("<QQ", value, 0, first, NOW - choose(range(4000)) * SECOND)
-    value[16] = choose([0, 0, 1, 2])
-    value[17] = choose([0, 2])
-    value[23] = choose([0, 1])
-    for leg in layout.legs:
-        struct.pack_into("<I", value, leg + layout.bits_in_leg, choose(range(0x80)))
-    return key, bytes(value)
+from tests.unit.conntrack_entries import NOW, SECOND, TIMEOUTS, entry, packed
 
 
 @pytest.mark.parametrize("layout", [V2, V3_IPV4, V3_IPV6])
@@ -58,9 +38,7 @@ def test_groups_agree_with_decoded_entries(layout: ConntrackLayout, rules: life.
     totals = tally.Tally(layout, rules, TIMEOUTS, NOW)
     for first in range(0, len(entries), 256):
         part = entries[first : first + 256]
-        keys, values = b"".join(key for key, _ in part), b"".join(value for _, value in part)
-        spare = b"\xff" * 500  # what a chunk holds behind its entries counts for nothing
-        totals.add(memoryview(keys + spare[:400]), memoryview(values + spare), len(part))
+        totals.add(*packed(part), len(part))
     groups = list(tally.counted(totals))
     decoded = [
         (conntrack.decode_key(key), conntrack.decode_value(value, layout)) for key, value in entries

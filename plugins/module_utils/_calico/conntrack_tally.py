@@ -12,15 +12,13 @@ from collections import Counter
 from typing import Iterable, Iterator, NamedTuple
 
 from .codecs.conntrack import B_TO_A, FWD_DSR, EntryType
+from .codecs.conntrack_columns import HIGH_FLAGS, LOW_FLAGS, Columns
 from .codecs.conntrack_flow import TCP, protocol_name, tcp_state
-from .codecs.conntrack_layout import LAST_SEEN, TYPE, ConntrackLayout, FirstWord
+from .codecs.conntrack_layout import ConntrackLayout, FirstWord
 from .conntrack_liveness import SECOND, Judged, Rules, Timeouts, idle_limit
 
 MAX_TALKERS = 65536
 """Addresses that are counted at a time; the less frequent half is forgotten when they are more."""
-
-_LOW_FLAGS, _HIGH_FLAGS = 17, 23
-_TCP_BITS = 0xF
 
 
 class Group(NamedTuple):
@@ -52,37 +50,22 @@ class Tally:
 
     def add(self, keys: memoryview, values: memoryview, count: int) -> None:
         """Count the first ``count`` entries of packed keys and values."""
-        layout = self.layout
-        values = values[: count * layout.value_size]
-        words = keys[: count * layout.key_size].cast("I")
-        types = self._bytes(values, TYPE)
-        legs = [self._leg_bits(values, offset, types) for offset in layout.legs]
+        columns = Columns(self.layout, keys, values, count)
+        types = columns.types()
         self.groups.update(
             zip(
-                words[:: layout.key_size // 4].tolist(),
+                columns.protocols(),
                 types,
-                [flags & FWD_DSR for flags in self._bytes(values, _LOW_FLAGS)],
-                self._marks(values),
-                *legs,
-                [max(0, self.now - seen) // SECOND for seen in self._times(values, LAST_SEEN)],
+                [flags & FWD_DSR for flags in columns.bytes_at(LOW_FLAGS)],
+                self._marks(columns),
+                *[columns.leg_bits(offset) for offset in self.layout.legs],
+                [max(0, self.now - seen) // SECOND for seen in columns.last_seen()],
             )
         )
-        self._count_talkers(keys, types, self._bytes(values, _HIGH_FLAGS))
+        self._count_talkers(keys, types, columns.bytes_at(HIGH_FLAGS))
 
-    def _bytes(self, values: memoryview, offset: int) -> list[int]:
-        return values[offset :: self.layout.value_size].tolist()
-
-    def _times(self, values: memoryview, offset: int) -> list[int]:
-        return values.cast("Q")[offset // 8 :: self.layout.value_size // 8].tolist()
-
-    def _leg_bits(self, values: memoryview, offset: int, types: list[int]) -> list[int]:
-        place = (offset + self.layout.bits_in_leg) // 4
-        words = values.cast("I")[place :: self.layout.value_size // 4].tolist()
-        forward = EntryType.NAT_FWD  # has a key where others have legs
-        return [0 if kind == forward else word & _TCP_BITS for word, kind in zip(words, types)]
-
-    def _marks(self, values: memoryview) -> list[bool]:
-        words = self._times(values, 0)
+    def _marks(self, columns: Columns) -> list[bool]:
+        words = columns.first_words()
         if self.rules.first_word is FirstWord.RST_SEEN:
             return [bool(word) for word in words]
         youngest = self.now - self.timeouts.creation_grace
