@@ -18,16 +18,19 @@ ALLOWED: dict[str, frozenset[str]] = {
     "_errors": frozenset(),
     "_uapi": frozenset({"_errors"}),
     "_calico": frozenset({"_errors", "_uapi"}),
-    "_plan": frozenset({"_errors", "_uapi", "_calico"}),
+    "_snapshot": frozenset(),
+    "_plan": frozenset({"_errors", "_uapi", "_calico", "_snapshot"}),
     "_kernel": frozenset({"_errors", "_uapi"}),
-    "_observe": frozenset({"_errors", "_uapi", "_calico", "_kernel", "_plan"}),
-    "_execute": frozenset({"_errors", "_uapi", "_calico", "_kernel", "_plan", "_observe"}),
+    "_observe": frozenset({"_errors", "_uapi", "_calico", "_snapshot", "_kernel", "_plan"}),
+    "_execute": frozenset(
+        {"_errors", "_uapi", "_calico", "_snapshot", "_kernel", "_plan", "_observe"}
+    ),
     "_runner": frozenset(
         {"_errors", "_uapi", "_calico", "_kernel", "_plan", "_observe", "_execute"}
     ),
 }
 # Rooms that make no system call, whatever they import.
-PURE = ("_uapi", "_calico", "_plan")
+PURE = ("_uapi", "_calico", "_snapshot", "_plan")
 IMPURE_IMPORTS = frozenset({"ctypes", "os", "socket", "subprocess", "fcntl", "mmap", "signal"})
 CALICO_WORDS = ("calico", "felix", "cali_", "tigera")
 
