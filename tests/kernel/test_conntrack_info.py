@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import socket
 import struct
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,32 +13,15 @@ import pytest
 
 from ansible_collections.bpfops.calico.plugins.module_utils import _errors as errors
 from ansible_collections.bpfops.calico.plugins.modules import conntrack_info
+from tests.kernel.flows import SYN_ACK, key4, value
 from tests.kernel.support import HASH, LRU_HASH, NO_PREALLOC, make, shown
 from tests.observe import rawbpf
-
-SECOND = 10**9
-SYN_ACK = 0b11
 
 
 def report(pins: Path, **params: Any) -> Any:
     """The module's work with the defaults of its options."""
     defaults = {name: spec.get("default") for name, spec in conntrack_info.ARGUMENT_SPEC.items()}
     return conntrack_info.work({**defaults, "pin_dir": str(pins), **params}, False)
-
-
-def key4(protocol: int, a: str, port_a: int, b: str, port_b: int) -> bytes:
-    ends = socket.inet_aton(a), socket.inet_aton(b)
-    return struct.pack("<I4s4sHH", protocol, *ends, port_a, port_b)
-
-
-def value(idle: int, kind: int = 0, bits: tuple[int, int] = (0, 0), from_b: bool = False) -> bytes:
-    """A value last seen ``idle`` seconds ago, first word 0 and so out of its grace."""
-    raw = bytearray(88)
-    struct.pack_into("<QQB", raw, 0, 0, time.monotonic_ns() - idle * SECOND, kind)
-    raw[23] = from_b
-    struct.pack_into("<I", raw, 24 + 16, bits[0])
-    struct.pack_into("<I", raw, 48 + 16, bits[1])
-    return bytes(raw)
 
 
 @pytest.fixture
