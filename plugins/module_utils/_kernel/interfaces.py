@@ -13,14 +13,17 @@ from typing import Any, Iterable, Iterator, NamedTuple
 from .._errors import SyscallError
 from .netlink import route_socket
 from .tc import EGRESS, INGRESS, Filter, decoded
-from .xdp import XdpProgram
+from .xdp import XdpProgram, programs_in
 
 _RUNNING = 0x40  # IFF_RUNNING of linux/if.h
 _GONE = frozenset({errno.ENODEV, errno.ENOENT, errno.EINVAL})
 
 
 class Device(NamedTuple):
-    """An interface; ``kind`` is that of rtnetlink (veth), ``running`` is IFF_RUNNING."""
+    """An interface; ``kind`` is that of rtnetlink (veth), ``running`` is IFF_RUNNING.
+
+    ``peer`` is the ifindex of the other end, or of the interface below, in whatever namespace.
+    """
 
     ifindex: int
     name: str
@@ -28,7 +31,7 @@ class Device(NamedTuple):
     running: bool
     clsact: bool
     peer: int | None
-    xdp: XdpProgram | None
+    xdp: tuple[XdpProgram, ...] = ()
 
 
 def devices() -> tuple[Device, ...]:
@@ -52,13 +55,8 @@ def _device(message: Any, clsact: set[int]) -> Device:
         bool(message["flags"] & _RUNNING),
         index in clsact,
         message.get_attr("IFLA_LINK"),
-        _xdp(message.get_attr("IFLA_XDP")),
+        programs_in(message.get_attr("IFLA_XDP")),
     )
-
-
-def _xdp(attribute: Any) -> XdpProgram | None:
-    prog_id = attribute.get_attr("IFLA_XDP_PROG_ID") if attribute else None
-    return XdpProgram(prog_id, attribute.get_attr("IFLA_XDP_ATTACHED")) if prog_id else None
 
 
 def filters_of(indices: Iterable[int]) -> Iterator[tuple[int, Filter]]:
@@ -93,13 +91,28 @@ def other_filters(indices: Iterable[int]) -> dict[int, tuple[str, ...]]:
 
     Raises MissingLibraryError, SyscallError.
     """
-    found = {}
+    wanted = tuple(indices)
+    found: dict[int, set[str]] = {index: set() for index in wanted}
+    for index, _parent, _prio, kind in other_places(wanted):
+        found[index].add(kind)
+    return {index: tuple(sorted(kinds)) for index, kinds in found.items()}
+
+
+def other_places(indices: Iterable[int]) -> Iterator[tuple[int, int, int, str]]:
+    """Interface, parent, preference and kind of the filters that are no BPF filters.
+
+    Raises MissingLibraryError, SyscallError.
+    """
     with route_socket() as socket:
         for index in indices:
-            messages = [one for parent in (INGRESS, EGRESS) for one in _dump(socket, index, parent)]
-            kinds = {one.get_attr("TCA_KIND") for one in messages} - {"bpf", None}
-            found[index] = tuple(sorted(kinds))
-    return found
+            for parent in (INGRESS, EGRESS):
+                places = {
+                    (message["info"] >> 16, message.get_attr("TCA_KIND"))
+                    for message in _dump(socket, index, parent)
+                }
+                for prio, kind in sorted(places, key=str):
+                    if kind not in ("bpf", None):
+                        yield index, parent, prio, kind
 
 
 def delete(ifindex: int) -> None:

@@ -24,17 +24,31 @@ def route_socket() -> Iterator[Any]:
     Raises MissingLibraryError without pyroute2, and SyscallError for a request the kernel
     refuses inside the block.
     """
+    require_library()
+    from pyroute2 import IPRoute
+
+    _complete_bpf_attributes()
+    with IPRoute() as socket, requesting():
+        yield socket
+
+
+def require_library() -> None:
+    """Raise MissingLibraryError without pyroute2."""
     try:
-        from pyroute2 import IPRoute
-        from pyroute2.netlink.exceptions import NetlinkError
+        import pyroute2  # noqa: F401
     except ImportError as error:
         raise MissingLibraryError("pyroute2", "Work on tc and XDP") from error
-    _complete_bpf_attributes()
-    with IPRoute() as socket:
-        try:
-            yield socket
-        except NetlinkError as error:
-            raise SyscallError("netlink", error.code, os.strerror(error.code)) from error
+
+
+@contextmanager
+def requesting(subject: str = "") -> Iterator[None]:
+    """A block whose refused request becomes a SyscallError."""
+    from pyroute2.netlink.exceptions import NetlinkError
+
+    try:
+        yield
+    except NetlinkError as error:
+        raise SyscallError("netlink", error.code, os.strerror(error.code), subject) from error
 
 
 def _complete_bpf_attributes() -> None:

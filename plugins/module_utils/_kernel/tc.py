@@ -6,9 +6,10 @@ A handle and a preference together name a filter of a hook; protocol is always E
 
 from __future__ import annotations
 
-from typing import Any, Iterable, NamedTuple
+from contextlib import contextmanager
+from typing import Any, Iterable, Iterator, NamedTuple
 
-from .netlink import route_socket
+from .netlink import requesting, route_socket
 
 INGRESS = 0xFFFFFFF2
 """Parent of filters at the ingress hook of clsact (TC_H_MIN_INGRESS)."""
@@ -83,39 +84,75 @@ def _decode(message: Any, parent: int) -> Filter:
 
 def add_filter(ifindex: int, wanted: Filter, prog_fd: int) -> None:
     """Add a filter. Raises SyscallError: EEXIST when preference and handle are taken."""
-    _change("add-filter", ifindex, wanted, prog_fd)
+    with editing() as editor:
+        editor.add(ifindex, wanted, prog_fd)
 
 
 def replace_filter(ifindex: int, wanted: Filter, prog_fd: int) -> None:
     """Put a program in place of the one at this preference and handle, without a gap."""
-    _change("replace-filter", ifindex, wanted, prog_fd)
-
-
-def _change(command: str, ifindex: int, wanted: Filter, prog_fd: int) -> None:
-    with route_socket() as socket:
-        socket.tc(
-            command,
-            "bpf",
-            ifindex,
-            handle=wanted.handle,
-            parent=wanted.parent,
-            prio=wanted.prio,
-            protocol=_ETH_P_ALL,
-            fd=prog_fd,
-            name=wanted.name,
-            direct_action=wanted.direct_action,
-        )
+    with editing() as editor:
+        editor.replace(ifindex, wanted, prog_fd)
 
 
 def delete_filter(ifindex: int, unwanted: Filter) -> None:
     """Delete one filter. Raises SyscallError: ENOENT when it is not there."""
+    with editing() as editor:
+        editor.delete(ifindex, unwanted)
+
+
+@contextmanager
+def editing() -> Iterator[Editor]:
+    """One socket for many changes. Raises MissingLibraryError."""
     with route_socket() as socket:
-        socket.tc(
-            "del-filter",
-            "bpf",
-            ifindex,
-            handle=unwanted.handle,
-            parent=unwanted.parent,
-            prio=unwanted.prio,
-            protocol=_ETH_P_ALL,
-        )
+        yield Editor(socket)
+
+
+class Editor:
+    """Changes to filters, each with an error of its own (SyscallError)."""
+
+    def __init__(self, socket: Any) -> None:
+        self._socket = socket
+
+    def filters(self, ifindex: int, parent: int) -> list[Filter]:
+        """BPF filters of one hook in the order they run; none when the interface is gone."""
+        with requesting(f"ifindex {ifindex}"):
+            return decoded(self._socket.get_filters(index=ifindex, parent=parent), parent)
+
+    def add_clsact(self, ifindex: int) -> None:
+        """Add clsact: EEXIST when it or an ingress qdisc is there."""
+        with requesting(f"ifindex {ifindex}"):
+            self._socket.tc("add", "clsact", ifindex)
+
+    def add(self, ifindex: int, wanted: Filter, prog_fd: int) -> None:
+        """Add a filter: EEXIST when preference and handle are taken."""
+        self._change("add-filter", ifindex, wanted, prog_fd)
+
+    def replace(self, ifindex: int, wanted: Filter, prog_fd: int) -> None:
+        """Put a program in place of the one at this preference and handle, without a gap."""
+        self._change("replace-filter", ifindex, wanted, prog_fd)
+
+    def delete(self, ifindex: int, unwanted: Filter) -> None:
+        """Delete one filter: ENOENT when it is not there."""
+        with requesting(f"ifindex {ifindex}"):
+            self._socket.tc("del-filter", "bpf", ifindex, **_place(unwanted))
+
+    def _change(self, command: str, ifindex: int, wanted: Filter, prog_fd: int) -> None:
+        with requesting(f"ifindex {ifindex}"):
+            self._socket.tc(
+                command,
+                "bpf",
+                ifindex,
+                **_place(wanted),
+                fd=prog_fd,
+                name=wanted.name,
+                direct_action=wanted.direct_action,
+            )
+
+
+def _place(one: Filter) -> dict[str, int]:
+    return {
+        "handle": one.handle,
+        "parent": one.parent,
+        "prio": one.prio,
+        "protocol": _ETH_P_ALL,
+    }
