@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import errno
-from typing import Any
+from typing import Any, Mapping
 
 ENOTSUPP = 524
 """A kernel-internal errno (include/linux/errno.h) that bpf(2) returns; libc has no name for it."""
@@ -71,7 +71,17 @@ class BadInputError(RefusedError):
 
 
 class UnverifiedError(BpfopsError):
-    """The work was done or tried, and reading back did not show the wanted result."""
+    """The work was done or tried, and reading back did not show the wanted result.
+
+    ``facts`` are what the module would have returned.
+    """
+
+    def __init__(self, message: str, facts: Mapping[str, Any] | None = None) -> None:
+        self.facts = dict(facts or {})
+        super().__init__(message)
+
+    def as_failure(self) -> dict[str, Any]:
+        return {**self.facts, "msg": str(self)}
 
 
 class MissingLibraryError(UnsupportedError):

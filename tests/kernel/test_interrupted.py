@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import pytest
 
 from ansible_collections.bpfops.calico.plugins.module_utils._execute import migrate
 from ansible_collections.bpfops.calico.plugins.module_utils._kernel import maps, objects
-from tests.kernel.support import HASH, content, fill, make, names, run, shown
+from tests.kernel.support import HASH, content, die_before, fill, make, names, run, shown
 
 STEPS = (
     (maps.Map, "create"),
@@ -25,28 +24,11 @@ STEPS = (
 MOST_STEPS = 20
 
 
-def die_before(number: int) -> None:
-    """Let this process end before the step of that number, as kill -9 would end it."""
-    left = [number]
-
-    def guarded(step: Callable[..., Any]) -> Callable[..., Any]:
-        def run_or_die(*args: Any, **keywords: Any) -> Any:
-            if left[0] == 0:
-                os._exit(9)
-            left[0] -= 1
-            return step(*args, **keywords)
-
-        return run_or_die
-
-    for owner, name in STEPS:
-        setattr(owner, name, guarded(getattr(owner, name)))
-
-
 def killed_at(number: int, **params: Any) -> bool:
     """Run in a child that dies before a step; False when it had no such step and finished."""
     child = os.fork()
     if child == 0:
-        die_before(number)
+        die_before(number, STEPS)
         run(**params)
         os._exit(0)
     status = os.waitpid(child, 0)[1]
