@@ -7,7 +7,9 @@ import ctypes
 import os
 import struct
 from pathlib import Path
+from typing import Any
 
+from ansible_collections.bpfops.calico.plugins.modules import connect_time_lb
 from tests.kernel.node_state import Node, program, rodata
 from tests.observe import rawbpf
 
@@ -98,3 +100,11 @@ def cgroup_root() -> Path | None:
     """Where the cgroup2 hierarchy is mounted."""
     mounts = [line.split() for line in Path("/proc/mounts").read_text("utf-8").splitlines()]
     return next((Path(fields[1]) for fields in mounts if fields[2] == "cgroup2"), None)
+
+
+def run(node: Node, cgroup: Cgroup, check: bool = False, **params: Any) -> Any:
+    """The module's work with the defaults of its options."""
+    spec = connect_time_lb.ARGUMENT_SPEC
+    defaults = {name: one.get("default") for name, one in spec.items()}
+    given = {"state": "absent", "bpffs": str(node.root), "cgroup_root": str(cgroup.place)}
+    return connect_time_lb.work({**defaults, **given, **params}, check)
