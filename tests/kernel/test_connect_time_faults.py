@@ -23,6 +23,7 @@ from tests.kernel.connect_state import (
     run,
 )
 from tests.kernel.node_state import Node
+from tests.kernel.private import private_network
 from tests.kernel.support import die_before
 from tests.observe import rawbpf
 
@@ -30,9 +31,10 @@ from tests.observe import rawbpf
 @pytest.fixture
 def node(pins: Path) -> Iterator[Node]:
     """Pinned maps, and no interfaces."""
-    made = Node(pins, workloads=())
-    yield made
-    made.close()
+    with private_network():
+        made = Node(pins, workloads=())
+        yield made
+        made.close()
 
 
 @pytest.fixture
