@@ -87,7 +87,7 @@ def _prepare(settings: Settings) -> list[Node]:
     _say(f"Three nodes, four pods each, conntrack size {SIZE_BEFORE:,}")
     nodes = fleet.up(settings, fleet.Shape(nodes=3, pods=4, conntrack_size=SIZE_BEFORE))
     _say(f"{TCP_FLOWS} TCP connections and {UDP_FLOWS} UDP streams between pods")
-    control.start(settings, TCP_FLOWS, UDP_FLOWS, 0.05)
+    control.start(settings, control.Wish(TCP_FLOWS, UDP_FLOWS, 0.05))
     _say(f"{ENTRIES:,} more conntrack entries on each node")
     fleet.each(nodes, lambda node: conntrack.fill(conntrack.table(node), conntrack.Flows(ENTRIES)))
     return nodes

@@ -52,13 +52,16 @@ def release_objects(settings: Settings) -> dict[str, Path]:
     for layout in releases.LAYOUTS:
         for hook in (0, 1):
             found[layout.object_path(hook)] = _preamble(settings, layout, hook)
-    for hook, rst_seen, name in releases.main_variants():
-        defines: dict[str, object] = {"MAIN": name, "DIRECTION": ("FROM_POD", "TO_POD")[hook]}
-        if rst_seen:
-            defines["RST_SEEN"] = 1
-        built = build.bpf_object(settings, "conntrack", **defines)
-        found[releases.main_path(hook, rst_seen, name)] = built
+    for one in releases.main_programs():
+        found[one.path()] = _main(settings, one)
     return found
+
+
+def _main(settings: Settings, one: releases.MainProgram) -> Path:
+    direction = ("FROM_POD", "TO_POD")[one.hook]
+    macros = {"RST_SEEN": one.rst_seen, "IPV6": one.family == "v6"}
+    flags = {macro: 1 for macro, wanted in macros.items() if wanted}
+    return build.bpf_object(settings, "conntrack", MAIN=one.name, DIRECTION=direction, **flags)
 
 
 def _preamble(settings: Settings, layout: releases.Preamble, hook: int) -> Path:

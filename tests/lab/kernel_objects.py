@@ -18,6 +18,8 @@ from tests.lab import network, node
 from tests.lab.settings import Settings
 from tests.lab.shell import run, wait_for
 
+LIBBPF = ctypes.CDLL("libbpf.so.1", use_errno=True)
+
 
 @dataclass
 class Objects:
@@ -28,30 +30,45 @@ class Objects:
 
 
 def held_by(settings: Settings) -> Objects:
-    """Attached to the interfaces of the lab's nodes, or pinned in their bpffs."""
+    """Attached to the interfaces of the lab's nodes, or pinned in their bpffs.
+
+    Without program arrays: see `wait_until_freed`.
+    """
     found = Objects()
     for name in network.namespaces(settings):
         found.programs |= _attached(name)
     for one in node.existing(settings):
         if pid := one.pid():
             _add_pins(found, Path(f"/proc/{pid}/root/sys/fs/bpf"))
-    for program in _list("prog"):
+    for program in _list("prog") if found.programs else []:
         if program["id"] in found.programs:
             found.maps |= set(program.get("map_ids", []))
+    if found.maps:
+        found.maps -= {one["id"] for one in _list("map") if one["type"] == "prog_array"}
     return found
 
 
-def wait_until_freed(objects: Objects, seconds: float = 20) -> None:
-    """Return when none of ``objects`` exists any more."""
+def wait_until_freed(objects: Objects, seconds: float = 45) -> None:
+    """Return when none of ``objects`` exists any more.
+
+    Nothing is opened meanwhile: the kernel never frees a program array that somebody opens by
+    its id while it is cleared, since prog_array_map_clear() takes a reference also when its
+    work is pending already.
+    """
     wait_for(lambda: not _alive(objects), seconds, "the kernel to free the lab's BPF objects", 0.05)
 
 
 def _alive(objects: Objects) -> bool:
-    programs = {entry["id"] for entry in _list("prog")} & objects.programs
-    # A program array that somebody opens by its id while the kernel clears it is never freed:
-    # prog_array_map_clear() takes a reference also when its work is pending already.
-    maps = {entry["id"] for entry in _list("map") if entry["type"] != "prog_array"}
-    return bool(programs or maps & objects.maps)
+    return bool(_ids("prog") & objects.programs or _ids("map") & objects.maps)
+
+
+def _ids(kind: str) -> set[int]:
+    """Ids of all programs or maps; unlike bpftool, this opens none of them."""
+    following = getattr(LIBBPF, f"bpf_{kind}_get_next_id")
+    found, number = set(), ctypes.c_uint32(0)
+    while following(number, ctypes.byref(number)) == 0:
+        found.add(number.value)
+    return found
 
 
 def _list(kind: str) -> list[dict[str, Any]]:
@@ -67,9 +84,8 @@ def _attached(netns: str) -> set[int]:
 
 
 def _add_pins(found: Objects, bpffs: Path) -> None:
-    libbpf = ctypes.CDLL("libbpf.so.1")
     for path in bpffs.rglob("*"):
-        fd = libbpf.bpf_obj_get(os.fsencode(path))
+        fd = LIBBPF.bpf_obj_get(os.fsencode(path))
         if fd < 0:
             continue
         text = Path(f"/proc/self/fdinfo/{fd}").read_text()

@@ -13,7 +13,7 @@ from ipaddress import IPv4Interface
 from pathlib import Path
 
 from tests.lab.errors import LabError
-from tests.lab.settings import Settings
+from tests.lab.settings import NODES6, Settings
 from tests.lab.shell import run
 
 NETNS = Path("/run/netns")
@@ -50,8 +50,12 @@ def create_node(settings: Settings, index: int) -> None:
     address = f"{settings.node_address(index)}/{settings.subnet.prefixlen}"
     commands = [
         "link set lo up",
+        "link set eth0 addrgenmode none",
         f"addr add {address} dev eth0",
+        f"addr add {settings.node_address6(index)}/{NODES6.prefixlen} dev eth0 nodad",
         "link set eth0 up",
+        # The node asks for neighbours from here, at once: no duplicate address detection.
+        f"addr add fe80::{index}/64 dev eth0 nodad",
         f"route add default via {settings.gateway}",
     ]
     run("ip", "-n", netns, "-batch", "-", stdin="\n".join(commands))

@@ -36,12 +36,16 @@ class Felix:
         self._connect_time = ConnectTime(wanted)
         self._loader = Loader(wanted)
         self._mains: dict[tuple[str, int], int] = {}
-        self._main_programs: list[int] = []
+        self._main_programs: dict[tuple[str, int], int] = {}
 
     def start(self) -> dict[str, Any]:
         """Do all of it; an interface that fails stays as it was and is called dirty."""
         self.maps.create()
-        self._main_programs = [self._loader.main(hook) for hook in (0, 1)]
+        self._main_programs = {
+            (family, hook): self._loader.main(family, hook)
+            for family in self.plan.families
+            for hook in (0, 1)
+        }
         if self.plan.release.repinned:
             self._fill_programs()
         self._connect_time.attach(self._loader)
@@ -103,10 +107,7 @@ class Felix:
 
     def _programs(self, family: str, hook: int) -> list[int]:
         kind = self._loader.tc_types[hook]
-        # Only IPv4 is tracked; IPv6 passes.
-        main = (
-            self._main_programs[hook] if family == "v4" else bpf.load_pass("calico_tc_main", kind)
-        )
+        main = self._main_programs[family, hook]
         return [main, *(bpf.load_pass(name, kind) for _, name in SUBPROGRAMS)]
 
     def _jump_pins(self, one: Workload, hook: int) -> dict[str, Path]:
@@ -134,7 +135,7 @@ class Felix:
             fd = bpf.create(plan.spec(JUMP_26, self.plan.release, "v4"))
             bpf.pin(fd, pin)
         bpf.set_program(fd, 2, bpf.load_pass("calico_tc_norm_"))
-        bpf.set_program(fd, 3, self._main_programs[hook])
+        bpf.set_program(fd, 3, self._main_programs["v4", hook])
         os.close(fd)
 
     def conntrack(self) -> tuple[str, int]:

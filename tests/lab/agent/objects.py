@@ -10,7 +10,7 @@ from .libbpf import BpfObject, MapShape
 from .map_rows import MapRow
 from .pinned import PINS
 from .plan import Plan
-from .releases import MAIN, MAIN_26, main_path
+from .releases import MAIN, MAIN_26, MainProgram
 
 DIRECTORY = Path(__file__).resolve().parent / "bpf"
 TCX = (46, 47)
@@ -38,14 +38,13 @@ class Loader:
         # One program array takes one type only: releases that share it use none.
         self.tc_types = TCX if wanted.tcx and wanted.release.by_hook else (0, 0)
 
-    def main(self, hook: int) -> int:
-        """The program that tracks connections, for pods' traffic of one tc hook."""
+    def main(self, family: str, hook: int) -> int:
+        """The program that tracks a family's connections, for pods' traffic of one tc hook."""
         release = self._plan.release
-        if "v4" not in self._plan.families:
-            return bpf.load_pass(MAIN, self.tc_types[hook])
         name = MAIN if release.preamble.jumps else MAIN_26
-        loaded = BpfObject(DIRECTORY / main_path(hook, release.rst_seen, name))
-        self._bind(loaded, "cali_v4_ct3", self._row("cali_ct"), sized=True)
+        loaded = BpfObject(DIRECTORY / MainProgram(hook, release.rst_seen, family, name).path())
+        row = self._row("cali_ct")
+        self._bind(loaded, f"cali_{family}_ct3", row, sized=True, family=family)
         loaded.set_map("lab_counters", Path("/sys/fs/bpf/lab_agent/lab_counters"))
         loaded.set_attach_type(name, self.tc_types[hook])
         loaded.load()
@@ -75,9 +74,10 @@ class Loader:
             self._bind(loaded, symbol, self._row(symbol), sized=True)
         return loaded
 
-    def _bind(self, loaded: BpfObject, symbol: str, row: MapRow, *, sized: bool) -> None:
-        family = self._plan.families[0]
-        spec = plan.spec(row, self._plan.release, family)
+    def _bind(
+        self, loaded: BpfObject, symbol: str, row: MapRow, *, sized: bool, family: str = ""
+    ) -> None:
+        spec = plan.spec(row, self._plan.release, family or self._plan.families[0])
         entries = spec.max_entries if sized else row.max_entries
         shape = MapShape(spec.type, spec.key, spec.value, entries, spec.flags)
         loaded.shape_map(symbol, PINS / spec.name, shape)

@@ -190,15 +190,27 @@ RELEASES = {
 }
 
 
-def main_path(hook: int, rst_seen: bool, name: str) -> str:
-    """Place of the tracking program's object below the directory of objects, for tc hook 0 or 1."""
-    return f"{('ingress', 'egress')[hook]}{'-rst' if rst_seen else ''}/{name}.o"
+class MainProgram(NamedTuple):
+    """One form of the tracking program: tc hook 0 or 1, entry layout, family and name."""
+
+    hook: int
+    rst_seen: bool
+    family: str
+    name: str
+
+    def path(self) -> str:
+        """Place of its object below the directory of objects."""
+        kind = f"{('ingress', 'egress')[self.hook]}-{self.family}{'-rst' if self.rst_seen else ''}"
+        return f"{kind}/{self.name}.o"
 
 
-def main_variants() -> tuple[tuple[int, bool, str], ...]:
-    """Hook, layout and name of every tracking program that a release may need."""
+def main_programs() -> tuple[MainProgram, ...]:
+    """Every tracking program that a release may need."""
     return tuple(
-        (hook, rst_seen, name)
+        MainProgram(hook, *form)
         for hook in (0, 1)
-        for rst_seen, name in ((False, MAIN), (True, MAIN), (False, MAIN_26))
+        for form in (
+            *((rst_seen, family, MAIN) for rst_seen in (False, True) for family in ("v4", "v6")),
+            (False, "v4", MAIN_26),
+        )
     )

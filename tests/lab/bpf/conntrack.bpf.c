@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Stand-in for Calico's workload programs: tracks IPv4 flows through a pod's
- * interface in a conntrack map of Calico's shape and lets no TCP segment pass
- * whose flow it does not know.  Needs kernel 4.19.
+ * Stand-in for Calico's workload programs: tracks IPv4 flows (with the macro
+ * IPV6: IPv6 flows) through a pod's interface in a conntrack map of Calico's
+ * shape and lets no TCP segment pass whose flow it does not know.  Needs
+ * kernel 4.19.
  */
 #include <stdbool.h>
 #include <stddef.h>
 #include <linux/bpf.h>
 #include <linux/errno.h>
 #include <linux/if_ether.h>
+#include <linux/icmpv6.h>
 #include <linux/in.h>
 #include <linux/ip.h>
+#include <linux/ipv6.h>
 #include <linux/pkt_cls.h>
 #include <linux/tcp.h>
 #include <linux/udp.h>
@@ -21,14 +24,20 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
-/* max_entries is the compiled default; the agent sets it before loading. */
+#ifdef IPV6
+#define conntrack cali_v6_ct3
+#else
+#define conntrack cali_v4_ct3
+#endif
+
+/* Type, size and flags are those of release 3.29; the agent sets a release's before loading. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__type(key, struct ct_key);
 	__type(value, struct ct_value);
 	__uint(max_entries, 512000);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-} cali_v4_ct3 SEC(".maps");
+} conntrack SEC(".maps");
 
 enum lab_counter {
 	DROPPED_NO_ENTRY,
@@ -50,7 +59,7 @@ struct packet {
 	struct ct_key key;
 	bool from_a;
 	__u16 sport, dport;
-	__u32 saddr, daddr;
+	struct ct_addr saddr, daddr;
 	__u32 seq, ack_seq; /* host byte order */
 	bool syn, ack, fin, rst;
 };
@@ -92,21 +101,55 @@ static __always_inline int parse_udp(struct __sk_buff *skb, int offset, struct p
 	return 0;
 }
 
-/* The side with the smaller raw address word is A; equal: the smaller port. */
+/* Addresses compare as words as the CPU loads them; equal ones: the smaller port is A. */
+static __always_inline bool from_smaller_side(const struct packet *p)
+{
+#pragma unroll
+	for (int i = 0; i < ADDR_WORDS; i++)
+		if (p->saddr.word[i] != p->daddr.word[i])
+			return p->saddr.word[i] < p->daddr.word[i];
+	return p->sport < p->dport;
+}
+
 static __always_inline void order_sides(struct packet *p)
 {
-	p->from_a = p->saddr == p->daddr ? p->sport < p->dport : p->saddr < p->daddr;
+	p->from_a = from_smaller_side(p);
 	p->key.addr_a = p->from_a ? p->saddr : p->daddr;
 	p->key.addr_b = p->from_a ? p->daddr : p->saddr;
 	p->key.port_a = p->from_a ? p->sport : p->dport;
 	p->key.port_b = p->from_a ? p->dport : p->sport;
 }
 
-/* 0 for a packet that is tracked; everything else passes untracked. */
-static __always_inline int parse(struct __sk_buff *skb, struct packet *p)
+#ifdef IPV6
+/* Offset of what follows the IPv6 header, or -1. */
+static __always_inline int parse_ip(struct __sk_buff *skb, struct packet *p)
+{
+	struct ipv6hdr ip;
+
+	if (skb->protocol != bpf_htons(ETH_P_IPV6) ||
+	    bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)))
+		return -1;
+	p->key.protocol = ip.nexthdr;
+	__builtin_memcpy(&p->saddr, &ip.saddr, sizeof(p->saddr));
+	__builtin_memcpy(&p->daddr, &ip.daddr, sizeof(p->daddr));
+	return ETH_HLEN + sizeof(ip);
+}
+
+/* Neighbour discovery is no flow. */
+static __always_inline int parse_icmp(struct __sk_buff *skb, int offset, struct packet *p)
+{
+	struct icmp6hdr icmp;
+
+	if (p->key.protocol != IPPROTO_ICMPV6 ||
+	    bpf_skb_load_bytes(skb, offset, &icmp, sizeof(icmp)))
+		return -1;
+	return icmp.icmp6_type == ICMPV6_ECHO_REQUEST || icmp.icmp6_type == ICMPV6_ECHO_REPLY ? 0 : -1;
+}
+#else
+/* Offset of what follows the IPv4 header, or -1. */
+static __always_inline int parse_ip(struct __sk_buff *skb, struct packet *p)
 {
 	struct iphdr ip;
-	int offset, failed = 0;
 
 	if (skb->protocol != bpf_htons(ETH_P_IP) ||
 	    bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)))
@@ -114,16 +157,31 @@ static __always_inline int parse(struct __sk_buff *skb, struct packet *p)
 	/* A later fragment has no ports to look up. */
 	if (ip.frag_off & bpf_htons(0x1fff))
 		return -1;
-	offset = ETH_HLEN + ip.ihl * 4;
-	if (ip.protocol == IPPROTO_TCP)
-		failed = parse_tcp(skb, offset, p);
-	else if (ip.protocol == IPPROTO_UDP)
-		failed = parse_udp(skb, offset, p);
-	else if (ip.protocol != IPPROTO_ICMP)
-		failed = -1;
 	p->key.protocol = ip.protocol;
-	p->saddr = ip.saddr;
-	p->daddr = ip.daddr;
+	p->saddr.word[0] = ip.saddr;
+	p->daddr.word[0] = ip.daddr;
+	return ETH_HLEN + ip.ihl * 4;
+}
+
+static __always_inline int parse_icmp(struct __sk_buff *skb, int offset, struct packet *p)
+{
+	return p->key.protocol == IPPROTO_ICMP ? 0 : -1;
+}
+#endif
+
+/* 0 for a packet that is tracked; everything else passes untracked. */
+static __always_inline int parse(struct __sk_buff *skb, struct packet *p)
+{
+	int offset = parse_ip(skb, p), failed;
+
+	if (offset < 0)
+		return -1;
+	if (p->key.protocol == IPPROTO_TCP)
+		failed = parse_tcp(skb, offset, p);
+	else if (p->key.protocol == IPPROTO_UDP)
+		failed = parse_udp(skb, offset, p);
+	else
+		failed = parse_icmp(skb, offset, p);
 	order_sides(p);
 	return failed;
 }
@@ -179,6 +237,9 @@ static __always_inline void note_packet(struct __sk_buff *skb, struct ct_value *
 #ifdef RST_SEEN
 	if (p->rst)
 		value->created = value->last_seen;
+	/* The release that changed the first field is the one that began to count. */
+	sent->packets += 1;
+	sent->bytes += skb->len;
 #endif
 	/* The pod's own policy has passed the direction that this hook guards. */
 	if (direction == FROM_POD) {
@@ -214,13 +275,13 @@ static __always_inline int create(struct __sk_buff *skb, const struct packet *p,
 
 	fill_new(&value, p);
 	note_packet(skb, &value, p, direction);
-	error = bpf_map_update_elem(&cali_v4_ct3, &p->key, &value, flags);
+	error = bpf_map_update_elem(&conntrack, &p->key, &value, flags);
 	if (!error)
 		return TC_ACT_UNSPEC;
 	if (error == -E2BIG)
 		return drop(DROPPED_TABLE_FULL);
 	/* Another CPU was first: its entry counts. */
-	other = error == -EEXIST ? bpf_map_lookup_elem(&cali_v4_ct3, &p->key) : NULL;
+	other = error == -EEXIST ? bpf_map_lookup_elem(&conntrack, &p->key) : NULL;
 	if (!other)
 		return drop(DROPPED_CREATE_FAILED);
 	note_packet(skb, other, p, direction);
@@ -245,7 +306,7 @@ static __always_inline int track(struct __sk_buff *skb, enum direction direction
 	if (parse(skb, &p))
 		return TC_ACT_UNSPEC;
 	opens = p.syn && !p.ack;
-	value = bpf_map_lookup_elem(&cali_v4_ct3, &p.key);
+	value = bpf_map_lookup_elem(&conntrack, &p.key);
 	if (value && opens && closed(value))
 		return create(skb, &p, direction, BPF_ANY);
 	if (value) {

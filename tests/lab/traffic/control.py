@@ -16,7 +16,7 @@ from typing import Any
 from tests.lab import node, pods
 from tests.lab.errors import LabError
 from tests.lab.node import Node
-from tests.lab.settings import Settings, pod_address
+from tests.lab.settings import Settings, pod_address, pod_address6
 from tests.lab.shell import wait_for
 from tests.lab.traffic.report import summary
 
@@ -27,11 +27,30 @@ BACKGROUND = 'setsid "$@" </dev/null >>/var/log/lab-traffic.log 2>&1 &'
 
 @dataclass(frozen=True)
 class Flow:
-    """One connection or stream: (node, pod) to (node, pod)."""
+    """One connection or stream: (node, pod) to (node, pod), over IPv4 or IPv6."""
 
     number: int
     source: tuple[int, int]
     target: tuple[int, int]
+    family: int
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What `traffic start` is asked for; ``family``: 4, 6, or both in turn."""
+
+    tcp: int
+    udp: int
+    interval: float
+    family: str = "4"
+
+    def check(self) -> None:
+        """Raise LabError for a value that cannot work."""
+        if self.tcp < 0 or self.udp < 0 or not 0.001 <= self.interval <= 60:
+            raise LabError(
+                f"--tcp {self.tcp}, --udp {self.udp}, --interval {self.interval:g}: use 0 or"
+                " more flows and 0.001 to 60 seconds."
+            )
 
 
 @dataclass(frozen=True)
@@ -49,20 +68,17 @@ class Plan:
         return sorted({flow.source for flow in flows} | {flow.target for flow in flows})
 
 
-def start(settings: Settings, tcp: int, udp: int, interval: float) -> None:
+def start(settings: Settings, wish: Wish) -> None:
     """Start the traffic; returns when every flow has had its first echo."""
-    if tcp < 0 or udp < 0 or not 0.001 <= interval <= 60:
-        raise LabError(
-            f"--tcp {tcp}, --udp {udp}, --interval {interval:g}: use 0 or more flows"
-            " and 0.001 to 60 seconds."
-        )
+    wish.check()
     if _plan_file(settings).exists():
         raise LabError("Traffic runs already; use `traffic stop` first.")
     places = _places(settings)
+    families = (4, 6) if wish.family == "both" else (int(wish.family),)
     plan = Plan(
-        [_flow(number, places) for number in range(tcp)],
-        [_flow(number, places) for number in range(udp)],
-        interval,
+        [_flow(number, places, families) for number in range(wish.tcp)],
+        [_flow(number, places, families) for number in range(wish.udp)],
+        wish.interval,
         time.time(),
     )
     _plan_file(settings).write_text(json.dumps(asdict(plan)))
@@ -134,15 +150,20 @@ def _places(settings: Settings) -> list[list[tuple[int, int]]]:
     return places
 
 
-def _flow(number: int, places: list[list[tuple[int, int]]]) -> Flow:
-    """Spread sources over nodes first, then pods; targets are pods of the other nodes."""
+def _flow(number: int, places: list[list[tuple[int, int]]], families: tuple[int, ...]) -> Flow:
+    """Spread sources over nodes first, then pods; targets are pods of the other nodes.
+
+    Of each place and its target, there is a flow of each family.
+    """
     nodes = len(places)
-    turn, source = divmod(number, nodes)
+    pair, family = divmod(number, len(families))
+    turn, source = divmod(pair, nodes)
     target = (source + 1 + turn % max(1, nodes - 1)) % nodes
     return Flow(
         number,
         places[source][turn % len(places[source])],
         places[target][(turn + 1) % len(places[target])],
+        families[family],
     )
 
 
@@ -153,7 +174,7 @@ def _launch(settings: Settings, plan: Plan, endpoint: tuple[int, int]) -> None:
     directory.mkdir(exist_ok=True)
     shutil.copy(WORKER, directory / "worker.py")
     work = {
-        "bind": str(pod_address(index, pod)),
+        "bind": [str(pod_address(index, pod)), str(pod_address6(index, pod))],
         "interval": plan.interval,
         "tcp": _assigned(plan.tcp, endpoint),
         "udp": _assigned(plan.udp, endpoint),
@@ -166,10 +187,14 @@ def _launch(settings: Settings, plan: Plan, endpoint: tuple[int, int]) -> None:
 
 def _assigned(flows: list[Flow], endpoint: tuple[int, int]) -> list[dict[str, Any]]:
     return [
-        {"number": flow.number, "address": str(pod_address(*flow.target))}
+        {"number": flow.number, "address": _address(flow)}
         for flow in flows
         if flow.source == endpoint
     ]
+
+
+def _address(flow: Flow) -> str:
+    return str((pod_address if flow.family == 4 else pod_address6)(*flow.target))
 
 
 def _collect(settings: Settings, plan: Plan, command: str) -> dict[str, Any]:
@@ -207,7 +232,10 @@ def _plan(settings: Settings) -> Plan:
         raise LabError("No traffic runs; use `traffic start`.")
     text = json.loads(_plan_file(settings).read_text())
     flows = {
-        kind: [Flow(f["number"], tuple(f["source"]), tuple(f["target"])) for f in text[kind]]
+        kind: [
+            Flow(one["number"], tuple(one["source"]), tuple(one["target"]), one["family"])
+            for one in text[kind]
+        ]
         for kind in ("tcp", "udp")
     }
     return Plan(flows["tcp"], flows["udp"], text["interval"], text["started"])

@@ -151,8 +151,8 @@ class Worker:
     async def run(self, control: Path) -> None:
         loop = asyncio.get_running_loop()
         await asyncio.start_server(self._echo, self.plan["bind"], TCP_PORT, backlog=1024)
-        bind = (self.plan["bind"], UDP_PORT)
-        await loop.create_datagram_endpoint(UdpEcho, local_addr=bind)
+        for address in self.plan["bind"]:
+            await loop.create_datagram_endpoint(UdpEcho, local_addr=(address, UDP_PORT))
         await asyncio.start_unix_server(self._control, str(control))
         await self.done.wait()
 
