@@ -13,6 +13,8 @@ description:
   - Takes one look at the whole node, its kernel, mounts, pins and maps, the programs on its
     interfaces and cgroups, and tells whose each of them is and which Calico release made it.
   - Names the defects that it finds, with their upstream numbers and what repairs them.
+  - What felix makes and mends within moments, such as a program that is missing while felix
+    attaches it anew, is a finding only when a second look one second later sees it, too.
   - Nothing is changed and no lock is taken. What vanishes or cannot be read meanwhile is a warning,
     not a failure.
   - Without pyroute2 on the node, tc filters and XDP programs are left out with a warning.
@@ -47,10 +49,17 @@ options:
       - Size of the conntrack map that felix is configured with. When given, it is compared with the
         pinned maps and with felix's auto-scale file.
     type: int
+  connect_time_load_balancing:
+    description:
+      - What felix is configured with as C(bpfConnectTimeLoadBalancing). When given, the
+        connect-time programs are compared with it; without it only a set that belongs to no
+        setting is a finding.
+    type: str
+    choices: [TCP, Enabled, Disabled]
   count_entries:
     description:
       - Whether to count the entries of the maps, which reads each map once, about 0.3 s for a
-        million entries.
+        million entries, and to look for UDP flows that bypass their Service.
     type: bool
     default: true
 extends_documentation_fragment:
@@ -231,7 +240,7 @@ interfaces:
       elements: dict
       contains:
         kind:
-          description: V(tc), V(tcx) or V(xdp).
+          description: V(tc), V(tcx), V(netkit) or V(xdp).
           type: str
         hook:
           description: V(ingress), V(egress) or V(xdp).
@@ -249,7 +258,7 @@ interfaces:
           description: Handle of the tc filter.
           type: int
         link_id:
-          description: Id of the TCX link.
+          description: Id of the TCX or netkit link.
           type: int
         mode:
           description: How the XDP program is attached.
@@ -285,10 +294,12 @@ connect_time:
   type: list
   elements: dict
 special_devices:
-  description: Devices of eBPF mode that are there, C(bpfin.cali) and C(bpfout.cali).
+  description:
+    - Interfaces with the names of the devices of eBPF mode, C(bpfin.cali) and C(bpfout.cali), with
+      their C(kind), the C(peer) that points back at them, C(owner) and C(owner_reasons).
   returned: success
   type: list
-  elements: str
+  elements: dict
 conntrack_size_file:
   description: Number in the auto-scale file of felix; null without one.
   returned: success
@@ -349,9 +360,9 @@ warnings:
 from typing import Any, Mapping
 
 from ..module_utils._observe.node.facts import node_facts
-from ..module_utils._observe.node.report import look
 from ..module_utils._observe.node.task import task
-from ..module_utils._plan.findings import finding_facts, findings
+from ..module_utils._observe.node.twice import judge
+from ..module_utils._plan.findings import finding_facts
 from ..module_utils._plan.findings_maps import resizes
 from ..module_utils._runner import Result, run_module
 
@@ -362,17 +373,18 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "interfaces": {"type": "list", "elements": "str", "default": ["cali*"]},
     "calico_version": {"type": "str"},
     "conntrack_max_entries": {"type": "int"},
+    "connect_time_load_balancing": {"type": "str", "choices": ["TCP", "Enabled", "Disabled"]},
     "count_entries": {"type": "bool", "default": True},
 }
 
 
 def work(params: Mapping[str, Any], check_mode: bool) -> Result:
     """Look, and change nothing."""
-    sight = look(task(params))
+    judged = judge(task(params))
     return Result(
-        facts=node_facts(sight.node),
-        warnings=(*sight.warnings, *resizes(sight.node)),
-        findings=finding_facts(findings(sight.node)),
+        facts=node_facts(judged.node),
+        warnings=(*judged.warnings, *resizes(judged.node)),
+        findings=finding_facts(judged.findings),
     )
 
 

@@ -14,6 +14,8 @@ import pytest
 
 from ansible_collections.bpfops.calico.plugins.module_utils import _runner
 from ansible_collections.bpfops.calico.plugins.module_utils._kernel import lock
+from ansible_collections.bpfops.calico.plugins.module_utils._observe.node import report, twice
+from tests.kernel.node_state import Node
 from tests.observe import rawbpf
 
 
@@ -67,3 +69,21 @@ def own_lock(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     path = tmp_path / "lock"
     monkeypatch.setattr(_runner, "node_lock", lambda timeout: lock.node_lock(timeout, str(path)))
     return path
+
+
+@pytest.fixture
+def node(pins: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Node]:
+    """Pins and two workload interfaces, on which nothing is attached yet."""
+    pytest.importorskip("pyroute2")
+    monkeypatch.setattr(report, "AUTO_SIZE", str(tmp_path / "bpf_ct_map_size"))
+    monkeypatch.setattr(twice, "MOMENT", 0.01)
+    made = Node(pins)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def healthy(node: Node) -> Node:
+    """Two workloads with all programs, and nothing wrong."""
+    node.attach_all()
+    return node

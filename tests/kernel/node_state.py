@@ -7,6 +7,7 @@ Layouts are those of the fact sheets (programs 0, 2.1, 2.2; maps 1.2), by number
 from __future__ import annotations
 
 import os
+import re
 import struct
 import subprocess
 from pathlib import Path
@@ -67,9 +68,9 @@ def constants(interface: str, log_filter: int = NONE, main: int = MAIN_SLOT) -> 
 class Interface:
     """A veth pair, of which ``name`` is the workload's end."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, peer: str = "") -> None:
         self.name = name
-        peer = name.replace("cali", "bpfo")
+        peer = peer or name.replace("cali", "bpfo")
         _ip("link", "add", name, "type", "veth", "peer", "name", peer)
         for end in (name, peer):
             _ip("link", "set", end, "up")
@@ -205,3 +206,14 @@ def of(found: Any, name: str) -> dict[str, Any]:
 def pin_of(found: Any, name: str) -> dict[str, Any]:
     (one,) = [one for one in found.facts["maps"] if one["path"].endswith(f"/{name}")]
     return dict(one)
+
+
+def codes(node: Node, **params: Any) -> list[tuple[str, str]]:
+    """Code and object of each finding; objects without the directory of the pins.
+
+    Interfaces of another run of these tests are left out.
+    """
+    top = f"{node.globals}/"
+    found = [(one["code"], one["object"].replace(top, "")) for one in look(node, **params).findings]
+    others = re.compile(rf"cali(?!{os.getpid()}[xy])\d+[xy]( |$)")
+    return [one for one in found if not others.match(one[1])]

@@ -44,16 +44,6 @@ def cgroup() -> Iterator[Path]:
     place.rmdir()
 
 
-@pytest.fixture
-def node(pins: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Node]:
-    """Pins and two workload interfaces, on which nothing is attached yet."""
-    pytest.importorskip("pyroute2")
-    monkeypatch.setattr(walk, "AUTO_SIZE", str(tmp_path / "bpf_ct_map_size"))
-    made = Node(pins)
-    yield made
-    made.close()
-
-
 def test_maps_and_release(node: Node) -> None:
     node.attach_all()
     rawbpf.put(node.fds["cali_v4_ct3"], bytes(16), bytes(88))
@@ -192,6 +182,7 @@ def test_a_link_that_is_not_pinned_is_unproven(node: Node, cgroup: Path) -> None
 
 @pytest.mark.parametrize("legacy", [True, False])
 def test_connect_time_programs(node: Node, cgroup: Path, legacy: bool) -> None:
+    node.attach_all()
     fd, directory = node.connect_program(), os.open(cgroup, os.O_RDONLY)
     pin = node.root / "ctlb" / "calico_connect_v4"
     link = -1

@@ -14,22 +14,11 @@ import pytest
 from ansible_collections.bpfops.calico.plugins.module_utils import _errors as errors
 from ansible_collections.bpfops.calico.plugins.module_utils._kernel import bpffs
 from ansible_collections.bpfops.calico.plugins.module_utils._kernel import interfaces as netlink
-from ansible_collections.bpfops.calico.plugins.module_utils._observe.node import report as walk
 from ansible_collections.bpfops.calico.plugins.modules import node_info
 from tests.kernel.node_state import MAPS, WORKLOADS, Node, look, of, pin_of
 from tests.observe import rawbpf
 
 ONE, TWO = WORKLOADS
-
-
-@pytest.fixture
-def node(pins: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Node]:
-    """Pins and two workload interfaces, on which nothing is attached yet."""
-    pytest.importorskip("pyroute2")
-    monkeypatch.setattr(walk, "AUTO_SIZE", str(tmp_path / "bpf_ct_map_size"))
-    made = Node(pins)
-    yield made
-    made.close()
 
 
 def test_strange_things_are_no_failure(node: Node) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which findings a node has, from plain values."""
+"""Which findings a node has, from plain values: pinned maps, filters, slots and pins."""
 
 from __future__ import annotations
 
@@ -10,73 +10,27 @@ from typing import Any
 import pytest
 
 from ansible_collections.bpfops.calico.plugins.module_utils._calico.defects import DEFECTS, defect
-from ansible_collections.bpfops.calico.plugins.module_utils._calico.detect import (
-    Detection,
-)
-from ansible_collections.bpfops.calico.plugins.module_utils._calico.evidence import (
-    Ownership,
-    Program,
-    Verdict,
-)
-from ansible_collections.bpfops.calico.plugins.module_utils._calico.maps import maps_of
-from ansible_collections.bpfops.calico.plugins.module_utils._calico.versions import parse_range
 from ansible_collections.bpfops.calico.plugins.module_utils._plan import findings_input as seen
 from ansible_collections.bpfops.calico.plugins.module_utils._plan.findings import (
     LOOKED_FOR,
+    TRANSIENT,
+    confirmed,
     finding_facts,
     findings,
 )
 from ansible_collections.bpfops.calico.plugins.module_utils._plan.findings_maps import resizes
-
-PINS = "/sys/fs/bpf/tc/globals"
-CALICO = Ownership(Verdict.CALICO, ())
-FOREIGN = Ownership(Verdict.FOREIGN, ())
-UNPROVEN = Ownership(Verdict.UNPROVEN, ())
-
-
-def release(text: str, *contradictions: str) -> Detection:
-    found = parse_range(text)
-    return Detection(found, found, (), contradictions)
-
-
-def a_map(name: str, line: str, entries: int = 0, **changes: Any) -> seen.PinnedMap:
-    """A pinned map as that release makes it, called ``name`` with or without _old."""
-    (row, *_) = (row for row in maps_of(parse_range(line)) if row.name == name.replace("_old", ""))
-    return seen.PinnedMap(f"{PINS}/{name}", 1, row.spec._replace(**changes), 4096, CALICO, entries)
-
-
-def attached(
-    hook: str,
-    pref: int = 49152,
-    handle: int = 1,
-    owner: Ownership = CALICO,
-    constants: seen.Constants | None = None,
-) -> seen.Attachment:
-    program = seen.Loaded(7, "tag", Program("cali_tc_preambl", 3, ()), (), constants)
-    return seen.Attachment("tc", hook, 7, "n", owner, program, pref, handle)
-
-
-def workload(name: str, *programs: seen.Attachment, **changes: Any) -> seen.Interface:
-    one = seen.Interface(name, 5, True, "veth", True, True, programs)
-    return one._replace(**changes)
-
-
-WHOLE = workload("cali1", attached("ingress"), attached("egress"))
-HEALTHY = seen.Node(
-    kernel="6.1.0",
-    cpus=4,
-    lockdown=None,
-    bpffs=("/sys/fs/bpf",),
-    cgroups=("/cg",),
-    pin_dir=PINS,
-    release=release(">=3.28,<3.30"),
-    maps=(a_map("cali_v4_ct3", "3.29"), a_map("cali_iface4", "3.29")),
-    interfaces=(WHOLE, WHOLE._replace(name="cali2")),
+from tests.unit.node_values import (
+    FOREIGN,
+    HEALTHY,
+    PINS,
+    UNPROVEN,
+    WHOLE,
+    a_map,
+    attached,
+    codes,
+    release,
+    workload,
 )
-
-
-def codes(**changes: Any) -> list[str]:
-    return [one.code for one in findings(HEALTHY._replace(**changes))]
 
 
 def test_a_healthy_node_has_none() -> None:
@@ -158,13 +112,33 @@ def test_what_felix_will_resize() -> None:
         ((attached("ingress"), attached("egress", handle=2)), ["TC_MISMATCH"]),
         ((attached("ingress", 49151), attached("egress")), ["TC_MISMATCH"]),
         ((attached("ingress"), attached("egress"), attached("egress", 49151)), ["TC_DUPLICATE"]),
-        ((attached("ingress"), attached("egress"), attached("egress", 10, 1, FOREIGN)), []),
+        (
+            (attached("ingress"), attached("egress"), attached("egress", 10, 1, FOREIGN)),
+            ["CLSACT_FOREIGN"],
+        ),
+        ((attached("ingress"), attached("egress"), attached("egress", 10, 1, UNPROVEN)), []),
         ((attached("ingress"),), ["TC_MISSING"]),
         ((), ["TC_MISSING"]),
-        ((attached("ingress"), attached("egress", owner=FOREIGN)), ["TC_MISSING"]),
+        (
+            (attached("ingress"), attached("egress", owner=FOREIGN)),
+            ["TC_MISSING", "CLSACT_FOREIGN"],
+        ),
         ((attached("ingress"), attached("egress", owner=UNPROVEN)), []),
         ((attached("ingress", 32768), attached("egress", 32768)), ["TC_PREF_EXHAUSTED"] * 2),
-        ((attached("ingress", 32769), attached("egress", 32769)), []),
+        ((attached("ingress", 32769), attached("egress", 32769)), ["TC_DRIFT"]),
+        ((attached("ingress", 49152, 2), attached("egress", 49152, 2)), ["TC_DRIFT"]),
+        (
+            (attached("ingress", 9), attached("egress", 9), attached("egress", owner=UNPROVEN)),
+            ["TC_PREF_EXHAUSTED"] * 2,
+        ),
+        (
+            (
+                attached("ingress", 49151),
+                attached("egress", 49151),
+                attached("egress", 49152, 1, UNPROVEN),
+            ),
+            [],
+        ),
     ],
 )
 def test_filters(programs: tuple[seen.Attachment, ...], expected: list[str]) -> None:
@@ -187,7 +161,7 @@ def test_interfaces_that_need_no_program(changes: dict[str, Any]) -> None:
 
 def test_missing_programs_need_something_to_compare_with() -> None:
     bare = (workload("cali1"), workload("cali2"))
-    assert codes(interfaces=bare) == []
+    assert "TC_MISSING" not in codes(interfaces=bare)
     assert codes(interfaces=(WHOLE, bare[1]), interfaces_known=False) == []
 
 
@@ -230,29 +204,6 @@ def test_pins(pin: seen.Pin, expected: list[str]) -> None:
     assert codes(pins=(pin,)) == expected
 
 
-def connect(owner: Ownership = CALICO) -> seen.ConnectTime:
-    program = seen.Loaded(9, "tag", Program("calico_connect_", 18, ()))
-    return seen.ConnectTime("/cg", "connect4", True, owner, program)
-
-
-def test_leftovers_of_a_mode_that_is_off() -> None:
-    off = HEALTHY._replace(maps=(), interfaces=(), connect_time=(connect(),))
-    left = off._replace(devices=("bpfin.cali",))
-    assert [one.code for one in findings(left)] == ["CTLB_LEFTOVER", "DEVICE_LEFTOVER"]
-    for on in (
-        left._replace(maps=HEALTHY.maps),
-        left._replace(interfaces=(WHOLE,)),
-        left._replace(interfaces_known=False),
-    ):
-        assert findings(on) == ()
-    assert findings(off._replace(connect_time=(connect(UNPROVEN),))) == ()
-
-
-def test_programs_without_a_bpffs() -> None:
-    assert codes(maps=(), bpffs_there=False) == ["BPFFS_MISSING"]
-    assert codes(maps=(), interfaces=(), bpffs_there=False) == []
-
-
 def test_contradictions() -> None:
     (one,) = findings(HEALTHY._replace(release=release("3.29", "This does not fit.")))
     assert (one.code, one.evidence) == ("RELEASE_CONTRADICTION", ("This does not fit.",))
@@ -273,4 +224,14 @@ def test_every_code_stands_in_the_table_of_what_an_audit_sees() -> None:
     text = "".join(file.read_text("utf-8") for file in place.glob("findings_*.py"))
     used = set(re.findall(r'"([A-Z]+_[A-Z_0-9]+)"', text))
     assert used == LOOKED_FOR
-    assert used <= {row.code for row in DEFECTS if row.seen == "node"}
+    assert used == {row.code for row in DEFECTS if row.seen == "node"}
+
+
+def test_a_second_look_confirms_what_may_pass() -> None:
+    passing, other, lasting = (
+        seen.Finding("TC_MISSING", name, (name,)) for name in ("cali1", "cali2", "cali3")
+    )
+    sure = seen.Finding("CT_OLD_PIN", "map", ("It is there.",))
+    again = lasting._replace(evidence=("Still.",))
+    assert confirmed((sure, passing, lasting), (other, again)) == (sure, again)
+    assert LOOKED_FOR >= TRANSIENT

@@ -45,6 +45,21 @@ def distribution_named(identifier: str | None, like: Iterable[str] = ()) -> str:
     return next((row for one, row in _FAMILIES if one in names), "")
 
 
+def known_kernel(text: str) -> KernelVersion | None:
+    """The version in what uname -r prints; None where there is none."""
+    try:
+        return parse_kernel(text)
+    except BadInputError:
+        return None
+
+
+def oldest_kernel(release: VersionSet, distribution: str = "") -> KernelVersion | None:
+    """The oldest kernel that the documentation of some of ``release`` allows."""
+    rows = floors_of(release, distribution)
+    kernels = (row.kernel for row in rows if row.kind == "documented" and row.kernel)
+    return min(kernels, default=None)
+
+
 def floors_of(release: VersionSet, distribution: str = "") -> tuple[KernelFloor, ...]:
     """The kernels that some of ``release`` needs.
 

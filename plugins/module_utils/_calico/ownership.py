@@ -25,7 +25,7 @@ from .evidence import (
     refers,
     rodata_check,
 )
-from .places import CONNECT_LINKS, TCX_LINKS, is_cleaned
+from .places import CONNECT_LINKS, NETKIT_LINKS, TCX_LINKS, is_cleaned
 from .tc_attach import ENTRY_PROGRAMS
 from .versions import VersionSet
 
@@ -50,7 +50,10 @@ class Filter(NamedTuple):
 
 
 class TcxLink(NamedTuple):
-    """A TCX attachment; ``link_type`` is 0 without a link, ``pin`` relative to the bpffs."""
+    """A TCX or netkit attachment.
+
+    ``link_type`` is 0 without a link, ``pin`` is relative to the bpffs.
+    """
 
     device: str
     hook: str
@@ -101,21 +104,32 @@ def tc_filter(seen: Filter) -> Ownership:
 
 def tcx_link(seen: TcxLink) -> Ownership:
     """Whose a TCX attachment is."""
-    pin = f"{TCX_LINKS}/{seen.device.replace('.', '')}_{seen.hook}"
+    pins = (f"{TCX_LINKS}/{seen.device.replace('.', '')}_{seen.hook}",)
+    return _interface_link(seen, LinkType.TCX, "TCX", pins)
+
+
+def netkit_link(seen: TcxLink) -> Ownership:
+    """Whose a netkit attachment is; whether dots stay in the pin's name is not stated."""
+    names = dict.fromkeys((seen.device.replace(".", ""), seen.device))
+    pins = tuple(f"{NETKIT_LINKS}/{name}_{seen.hook}" for name in names)
+    return _interface_link(seen, LinkType.NETKIT, "netkit", pins)
+
+
+def _interface_link(seen: TcxLink, kind: int, called: str, pins: tuple[str, ...]) -> Ownership:
     return judge(
         (
             *entry_checks(seen.program, seen.device, "tc"),
             calls_check(seen.program),
             Check(
-                seen.link_type == LinkType.TCX,
-                "It is attached by a TCX link.",
-                "It is not attached by a TCX link.",
+                seen.link_type == kind,
+                f"It is attached by a {called} link.",
+                f"It is not attached by a {called} link.",
                 sign=False,
             ),
             Check(
-                seen.pin == pin,
-                f"The link is pinned at {pin}.",
-                f"The link is not pinned at {pin}.",
+                seen.pin in pins,
+                f"The link is pinned at {seen.pin}.",
+                f"The link is not pinned at {pins[0]}.",
                 sign=False,
             ),
         )

@@ -12,6 +12,7 @@ from .places import (
     CONNECT_LINKS,
     DEVICES,
     GLOBALS,
+    NETKIT_LINKS,
     OLD_JUMPS,
     OLD_SUFFIX,
     TCX_LINKS,
@@ -57,7 +58,7 @@ def pin(seen: Pin) -> Ownership:
     owner = seen.content or Ownership(Verdict.UNPROVEN, ("What is pinned could not be read.",))
     if owner.verdict is not Verdict.CALICO:
         return owner
-    place = directory in (CONNECT_LINKS, TCX_LINKS)
+    place = directory in (CONNECT_LINKS, NETKIT_LINKS, TCX_LINKS)
     return judge(
         (
             Check(True, " ".join(owner.reasons), ""),

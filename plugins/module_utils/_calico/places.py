@@ -67,6 +67,7 @@ GLOBALS = "tc/globals"
 OLD_JUMPS = "tc/globals/old_jumps"
 CONNECT_LINKS = "ctlb"
 TCX_LINKS = "tcx"
+NETKIT_LINKS = "netkit"
 OLD_SUFFIX = "_old"
 
 CLEANED_PREFIXES = ("cali_", "calico_", "xdp_cali_")
@@ -90,7 +91,7 @@ _PIN_DIRECTORIES: tuple[PinDirectory, ...] = (
         "programs 4.2; #10425 (maps 1.1 says 3.28)",
     ),
     PinDirectory(TCX_LINKS, since(">=3.31"), "TCX links", "programs 1.3; #10573"),
-    PinDirectory("netkit", since(">=3.33"), "netkit links", "programs 1.3", certain=False),
+    PinDirectory(NETKIT_LINKS, since(">=3.33"), "netkit links", "programs 1.3", certain=False),
     PinDirectory("calico_connect4", since("<3.26"), "connect-time programs", "programs 4.2"),
     PinDirectory(
         "calico", since(">=3.26"), "XDP and socket acceleration", "programs 6", ebpf_mode=False

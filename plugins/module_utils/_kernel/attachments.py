@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Programs attached to a cgroup or, through TCX, to an interface."""
+"""Programs attached to a cgroup or, through TCX and netkit, to an interface."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ from .programs import Program
 from .syscall import bpf
 
 _FIRST_ROOM = 64
-_TCX = frozenset({AttachType.TCX_INGRESS, AttachType.TCX_EGRESS})
+_NETKIT = frozenset({AttachType.NETKIT_PRIMARY, AttachType.NETKIT_PEER})
+_INTERFACE = _NETKIT | {AttachType.TCX_INGRESS, AttachType.TCX_EGRESS}
 
 
 class Attached(NamedTuple):
     """Programs at one hook in the order they run.
 
-    ``attach_flags`` (cgroup): 0 legacy, bit 1 multi or link. ``link_ids`` (TCX): 0 is a program
-    attached without a link. ``revision`` counts the changes of the hook (TCX 6.6, cgroup 6.17),
-    0 where the kernel does not tell it.
+    ``attach_flags`` (cgroup): 0 legacy, bit 1 multi or link. ``link_ids`` (TCX, netkit): 0 is a
+    program attached without a link. ``revision`` counts the changes of the hook (TCX 6.6,
+    netkit 6.7, cgroup 6.17), 0 where the kernel does not tell it.
     """
 
     prog_ids: tuple[int, ...]
@@ -94,6 +95,20 @@ def tcx_programs(ifindex: int, attach_type: int) -> Attached:
     return _query(ifindex, attach_type, 0, f"ifindex {ifindex}")
 
 
+def netkit_programs(ifindex: int, attach_type: int) -> Attached:
+    """Programs at NETKIT_PRIMARY or NETKIT_PEER of the primary end of a netkit pair (6.7).
+
+    None where the interface is no such end. Raises SyscallError: EINVAL before 6.7, ENODEV when
+    the interface is gone.
+    """
+    try:
+        return _query(ifindex, attach_type, 0, f"ifindex {ifindex}")
+    except SyscallError as error:
+        if error.errno in (errno.ENXIO, errno.EACCES):
+            return Attached(())
+        raise
+
+
 def has_tcx() -> bool:
     """Whether this kernel has TCX, asked on the loopback interface."""
     try:
@@ -113,7 +128,7 @@ def _query(target: int, attach_type: int, flags: int, subject: str) -> Attached:
         _fill(attr.query, target, attach_type, flags)
         attr.query.prog_ids = ctypes.addressof(ids)
         attr.query.count = room
-        if attach_type in _TCX:
+        if attach_type in _INTERFACE:
             attr.query.link_ids = ctypes.addressof(links)
         try:
             bpf(Cmd.PROG_QUERY, attr, subject)
@@ -122,7 +137,7 @@ def _query(target: int, attach_type: int, flags: int, subject: str) -> Attached:
                 raise
             room = max(room * 2, attr.query.count)
             continue
-        return _attached(attr.query, tuple(ids), tuple(links), attach_type in _TCX)
+        return _attached(attr.query, tuple(ids), tuple(links), attach_type in _INTERFACE)
 
 
 def _fill(query: QueryAttr, target: int, attach_type: int, flags: int) -> None:
@@ -132,9 +147,9 @@ def _fill(query: QueryAttr, target: int, attach_type: int, flags: int) -> None:
 
 
 def _attached(
-    query: QueryAttr, ids: tuple[int, ...], links: tuple[int, ...], tcx: bool
+    query: QueryAttr, ids: tuple[int, ...], links: tuple[int, ...], interface: bool
 ) -> Attached:
     count = query.count
-    if tcx:
+    if interface:
         return Attached(ids[:count], 0, links[:count], query.revision)
     return Attached(ids[:count], query.attach_flags, revision=query.revision)

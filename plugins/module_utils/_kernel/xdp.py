@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .netlink import route_socket
 
@@ -32,6 +32,23 @@ class XdpProgram(NamedTuple):
 
     prog_id: int
     mode: str
+
+
+_IN_MODE = {
+    "IFLA_XDP_SKB_PROG_ID": "xdpgeneric",
+    "IFLA_XDP_DRV_PROG_ID": "xdp",
+    "IFLA_XDP_HW_PROG_ID": "xdpoffload",
+}
+
+
+def programs_in(attribute: Any) -> tuple[XdpProgram, ...]:
+    """The programs in IFLA_XDP of a link: with one in several modes (4.20), each of them."""
+    if not attribute:
+        return ()
+    found = [(attribute.get_attr(name), mode) for name, mode in _IN_MODE.items()]
+    if not any(prog_id for prog_id, _ in found):
+        found = [(attribute.get_attr("IFLA_XDP_PROG_ID"), attribute.get_attr("IFLA_XDP_ATTACHED"))]
+    return tuple(XdpProgram(prog_id, mode or "") for prog_id, mode in found if prog_id)
 
 
 def attached(ifindex: int) -> XdpProgram | None:

@@ -1,48 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Findings about the node as a whole: its release, and what is left when eBPF mode is off."""
+"""Findings about what is left of eBPF mode when it is off."""
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
 from typing import Iterator
 
 from .._calico.evidence import Verdict
-from .._calico.places import CONNECT_LINKS
+from .ebpf_mode import attached_to, is_left_behind, mode_is_off, pinned_maps, programs_alone
 from .findings_input import Finding, Node
-from .findings_maps import is_newer, layouts
-from .findings_release import pin_name, superseded
-
-
-def contradictions(node: Node) -> Iterator[Finding]:
-    """What fits no release, or not the stated one; maps with a finding of their own are passed."""
-    told = {PurePosixPath(one.object).name for one in layouts(node)}
-    told |= {pin_name(one) for one in superseded(node) if is_newer(node, one)}
-    left = [
-        sentence
-        for sentence in node.release.contradictions
-        if not any(_is_about(sentence, name) for name in told)
-    ]
-    if left:
-        yield Finding("RELEASE_CONTRADICTION", "node", tuple(left))
-
-
-def _is_about(sentence: str, name: str) -> bool:
-    return sentence.startswith((f"{name} ", f"There is a pin of {name} "))
-
-
-def mode_is_off(node: Node) -> bool:
-    """Whether nothing of eBPF mode works any more: no map of it is pinned, no program attached.
-
-    With felix in eBPF mode the maps are always pinned, so this is certain.
-    """
-    pinned = any(one.owner.verdict is Verdict.CALICO for one in node.maps)
-    attached = any(one.calico for interface in node.interfaces for one in interface.attachments)
-    return node.interfaces_known and not pinned and not attached
+from .wording import several
 
 
 def connect_leftover(node: Node) -> Iterator[Finding]:
     """Connect-time programs of an eBPF mode that is off."""
-    if not mode_is_off(node):
+    if not is_left_behind(node):
         return
     for root in node.cgroups:
         evidence = tuple(
@@ -56,28 +27,60 @@ def connect_leftover(node: Node) -> Iterator[Finding]:
 
 def device_leftover(node: Node) -> Iterator[Finding]:
     """Devices of an eBPF mode that is off."""
-    if node.devices and mode_is_off(node):
-        evidence = "No map of eBPF mode is pinned and no program of it is attached."
-        yield Finding("DEVICE_LEFTOVER", ", ".join(node.devices), (evidence,))
+    own = [one.name for one in node.devices if one.owner.verdict is Verdict.CALICO]
+    if own and is_left_behind(node):
+        yield Finding("DEVICE_LEFTOVER", ", ".join(own), (_off_sentence(node),))
+
+
+def _off_sentence(node: Node) -> str:
+    if programs_alone(node):
+        return "Programs are attached, but no map of eBPF mode is pinned."
+    pinned = "Maps of eBPF mode are pinned" if pinned_maps(node) else "No map of it is pinned"
+    return f"No program of eBPF mode is attached. {pinned}."
+
+
+def pin_leftover(node: Node) -> Iterator[Finding]:
+    """Pinned maps that no program on an interface works with."""
+    pinned = pinned_maps(node)
+    if pinned and mode_is_off(node):
+        paths = several((one.path for one in pinned), 3)
+        evidence = (
+            f"{len(pinned)} maps of Calico are pinned: {paths}.",
+            "No program of Calico is on any interface.",
+        )
+        yield Finding("PIN_LEFTOVER", node.pin_dir, evidence)
+
+
+def program_leftover(node: Node) -> Iterator[Finding]:
+    """Programs on interfaces without any pinned map."""
+    if programs_alone(node):
+        names = [one.name for one in attached_to(node)]
+        evidence = (
+            f"Programs of Calico are on {several(names)}.",
+            f"No map of Calico is pinned below {node.pin_dir}.",
+        )
+        yield Finding("PROGRAM_LEFTOVER", several(names, 3), evidence)
+
+
+def settings_leftover(node: Node) -> Iterator[Finding]:
+    """Kernel settings of an eBPF mode that is off."""
+    if node.settings and mode_is_off(node):
+        yield Finding("SETTINGS_LEFTOVER", "node", node.settings)
 
 
 def no_bpffs(node: Node) -> Iterator[Finding]:
     """Programs whose maps are pinned where the host cannot see them."""
-    attached = [
-        interface.name
-        for interface in node.interfaces
-        if any(one.calico for one in interface.attachments)
-    ]
+    attached = [one.name for one in attached_to(node)]
     if attached and not node.bpffs_there:
         evidence = f"{len(attached)} interfaces have programs of Calico, {attached[0]} is one."
         yield Finding("BPFFS_MISSING", node.pin_dir, (evidence,))
 
 
-def severed_connect_links(node: Node) -> Iterator[Finding]:
-    """Pins that stop the next felix start."""
-    for one in node.pins:
-        if one.severed and PurePosixPath(one.path).parent.name == CONNECT_LINKS:
-            yield Finding("CTLB_SEVERED", one.path, (f"Link {one.object_id} has no cgroup.",))
-
-
-MODE_RULES = (contradictions, no_bpffs, connect_leftover, device_leftover, severed_connect_links)
+MODE_RULES = (
+    no_bpffs,
+    connect_leftover,
+    device_leftover,
+    pin_leftover,
+    program_leftover,
+    settings_leftover,
+)

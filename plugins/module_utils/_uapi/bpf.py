@@ -144,6 +144,8 @@ class AttachType(IntEnum):
     XDP = 37  # 5.9
     TCX_INGRESS = 46  # 6.6
     TCX_EGRESS = 47  # 6.6
+    NETKIT_PRIMARY = 54  # 6.7
+    NETKIT_PEER = 55  # 6.7
 
 
 class LinkType(IntEnum):

@@ -59,7 +59,7 @@ ROWS: tuple[Defect, ...] = (
     Defect(
         "TC_DRIFT",
         INFO,
-        OPERATION,
+        NODE,
         "Attaching again moves the preference or the handle of a filter.",
         "A failure on one hook leaves the two filters of an interface unequal.",
         since(">=3.26,<3.28.5 | >=3.29,<3.29.5 | 3.30.0"),
@@ -109,7 +109,7 @@ ROWS: tuple[Defect, ...] = (
     Defect(
         "CLSACT_FOREIGN",
         WARNING,
-        OPERATION,
+        NODE,
         "felix deletes the whole clsact qdisc of an interface, filters of other software included.",
         "Filters of other software are lost when eBPF mode goes off and, from 3.31 on, when an "
         "interface moves to TCX.",

@@ -24,7 +24,7 @@ ROWS: tuple[Defect, ...] = (
     Defect(
         "CTLB_LEGACY_KEPT",
         WARNING,
-        OPERATION,
+        NODE,
         "This release does not remove connect-time programs that were attached without a link.",
         "They stay when eBPF mode goes off.",
         since("3.30.1"),
@@ -61,7 +61,7 @@ ROWS: tuple[Defect, ...] = (
     Defect(
         "CTLB_CGROUP",
         INFO,
-        OPERATION,
+        NODE,
         "With DebugBPFCgroupV2 felix attaches below the cgroup root but cleans up at the root.",
         "Connect-time programs stay when eBPF mode goes off.",
         since(">=3.26"),

@@ -108,7 +108,7 @@ ROWS: tuple[Defect, ...] = (
     Defect(
         "KERNEL_PAIR",
         CRITICAL,
-        OPERATION,
+        NODE,
         "This kernel and this release are known not to work together.",
         "Programs do not load or traffic breaks.",
         since(">=3.26"),

@@ -50,6 +50,8 @@ class KernelPair(NamedTuple):
     """Releases that break on kernels from the first of a pair up to, without, the second.
 
     ``closes``: sure enough to refuse an operation; the others are told and nothing more.
+    ``shows``: what is missing on a node that is hit: connect_time (its connect-time programs),
+    workloads (programs of workloads), or empty when a node shows nothing.
     """
 
     releases: VersionSet
@@ -59,7 +61,11 @@ class KernelPair(NamedTuple):
     source: str
     certain: bool = True
     closes: bool = False
+    shows: str = ""
 
+
+CONNECT_TIME = "connect_time"
+WORKLOADS = "workloads"
 
 OLDEST = KernelVersion(0, 0)
 NEWEST = KernelVersion(10000, 0)
@@ -122,6 +128,7 @@ PAIRS: tuple[KernelPair, ...] = (
         "ops 3.4, 7 (the kernels are approximate)",
         certain=False,
         closes=True,
+        shows=CONNECT_TIME,
     ),
     KernelPair(
         since(">=3.31,<3.31.3"),
@@ -131,6 +138,7 @@ PAIRS: tuple[KernelPair, ...] = (
         "programs 2.3, felix/bpf-gpl/jump.h (that it matters only to TCX is inferred)",
         certain=False,
         closes=True,
+        shows=WORKLOADS,
     ),
     KernelPair(
         since(">=3.31"),
@@ -155,5 +163,6 @@ PAIRS: tuple[KernelPair, ...] = (
         ("#12210",),
         "ops 5f (says only: recent kernels)",
         certain=False,
+        shows=WORKLOADS,
     ),
 )

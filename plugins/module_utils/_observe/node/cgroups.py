@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import suppress
+from itertools import islice
 from typing import Iterator, Mapping, Sequence
 
 from ..._calico import ownership
@@ -15,31 +17,52 @@ from ..._kernel.attachments import Attached, cgroup_programs
 from ..._kernel.bpffs import filesystem_magic
 from ..._kernel.links import Link, LinkInfo
 from ..._plan.findings_input import ConnectTime
-from ..._uapi.bpf import CGROUP2_MAGIC
+from ..._uapi.bpf import CGROUP2_MAGIC, AttachType
 from .notes import Notes
 from .programs import Programs
 
+_MOST_CGROUPS = 10000
+"""Cgroups below the roots that are looked at; a pod has about three."""
+
 
 class Roots:
-    """One look at the cgroups. ``links`` tells the pin of a link by its id."""
+    """One look at the cgroups. ``links`` tells the pin of a link by its id.
+
+    ``roots`` keeps those that are cgroup2 directories.
+    """
 
     def __init__(
         self, roots: Sequence[str], programs: Programs, links: Mapping[int, str], notes: Notes
     ) -> None:
-        self.roots = roots
         self.programs = programs
         self.links = links
         self.notes = notes
+        self.roots = tuple(root for root in roots if self._is_cgroup2(root))
         self._links: tuple[LinkInfo, ...] | None = None
 
     def all(self, release: VersionSet | None) -> tuple[ConnectTime, ...]:
         """The programs at the connect-time hooks, whoever owns them."""
+        return tuple(one for root in self.roots for one in self._programs(root, release))
+
+    def below(self, release: VersionSet | None) -> tuple[ConnectTime, ...]:
+        """The same in the cgroups below the roots that have one for connections of IPv4."""
         found: list[ConnectTime] = []
-        for root in self.roots:
-            for hook in HOOKS if self._is_cgroup2(root) else ():
-                with self.notes.reading(f"{hook.section} of {root}"):
-                    found.extend(self._hook(root, hook, release))
+        for path in islice(self._cgroups_below(), _MOST_CGROUPS):
+            with suppress(SyscallError, OSError):  # gone, or a kind that takes no programs
+                if cgroup_programs(path, AttachType.CGROUP_INET4_CONNECT).prog_ids:
+                    found.extend(self._programs(path, release))
         return tuple(found)
+
+    def _cgroups_below(self) -> Iterator[str]:
+        for root in self.roots:
+            for place, directories, _ in os.walk(root):
+                paths = (os.path.join(place, name) for name in directories)
+                yield from (path for path in paths if path not in self.roots)
+
+    def _programs(self, root: str, release: VersionSet | None) -> Iterator[ConnectTime]:
+        for hook in HOOKS:
+            with self.notes.reading(f"{hook.section} of {root}"):
+                yield from self._hook(root, hook, release)
 
     def _is_cgroup2(self, root: str) -> bool:
         with self.notes.reading(root):

@@ -44,7 +44,10 @@ def node_facts(node: Node) -> dict[str, Any]:
         "interfaces": [_interface(one) for one in node.interfaces],
         "interfaces_known": node.interfaces_known,
         "connect_time": [_connect_time(one) for one in node.connect_time],
-        "special_devices": list(node.devices),
+        "special_devices": [
+            {"name": one.name, "kind": one.kind, "peer": one.peer, **_owner(one.owner)}
+            for one in node.devices
+        ],
         "conntrack_size_file": node.auto_size,
     }
 
@@ -121,7 +124,7 @@ def _program(program: Loaded | None) -> dict[str, Any]:
 
 
 def _slots(slots: Iterable[Any]) -> list[dict[str, Any]]:
-    return [one._asdict() for one in slots]
+    return [{"map": one.map, "slot": one.slot, "filled": one.filled} for one in slots]
 
 
 def _connect_time(one: ConnectTime) -> dict[str, Any]:

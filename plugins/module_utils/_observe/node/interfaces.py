@@ -10,7 +10,7 @@ from ..._calico import ownership
 from ..._calico.evidence import Ownership, Verdict
 from ..._kernel import interfaces as netlink
 from ..._kernel import machine
-from ..._kernel.attachments import has_tcx, tcx_programs
+from ..._kernel.attachments import has_tcx, netkit_programs, tcx_programs
 from ..._kernel.tc import EGRESS, INGRESS, Filter
 from ..._plan.findings_input import Attachment, Interface, Loaded
 from ..._uapi.bpf import AttachType, LinkType
@@ -19,18 +19,25 @@ from .programs import Programs
 
 _PARENTS = {INGRESS: "ingress", EGRESS: "egress"}
 _TCX = {AttachType.TCX_INGRESS: "ingress", AttachType.TCX_EGRESS: "egress"}
+_NETKIT = {AttachType.NETKIT_PEER: "ingress", AttachType.NETKIT_PRIMARY: "egress"}
+"""The kernel's hooks and felix's names for them: what the pod sends comes in at the peer."""
+_LINKS = {
+    "tcx": (LinkType.TCX, ownership.tcx_link),
+    "netkit": (LinkType.NETKIT, ownership.netkit_link),
+}
 _VANISHED = Ownership(Verdict.UNPROVEN, ("The program was gone before it could be read.",))
 
 
 class Seen(NamedTuple):
     """All interfaces; ``known`` is False when tc and XDP could not be looked at.
 
-    ``names`` are the names of all interfaces with their kinds and peers, as far as known.
+    ``names`` are those of all interfaces by ifindex, ``devices`` what netlink told of them.
     """
 
     interfaces: tuple[Interface, ...]
     known: bool
-    names: tuple[str, ...]
+    names: Mapping[int, str]
+    devices: tuple[netlink.Device, ...]
 
 
 class Walk:
@@ -54,11 +61,12 @@ class Walk:
         for index, name in names.items():
             device = by_index.get(index)
             attached = [*self._filters(name, filters.get(index, ())), *tcx.get(index, ())]
+            attached += self._netkit(name, device)
             attached += self._xdp(name, device)
             workload = any(fnmatchcase(name, pattern) for pattern in self.patterns)
             if workload or attached or (device and device.clsact):
                 found.append(_interface(index, name, workload, device, tuple(attached)))
-        return Seen(tuple(found), known, tuple(names.values()))
+        return Seen(tuple(found), known, names, devices)
 
     def _netlink(
         self,
@@ -102,30 +110,37 @@ class Walk:
         for attach_type, hook in _TCX.items():
             seen = tcx_programs(index, attach_type)
             for prog_id, link_id in zip(seen.prog_ids, seen.link_ids):
-                program = self._program(prog_id)
-                owner = _VANISHED
-                if program:
-                    kind = LinkType.TCX if link_id else 0
-                    pin = self.links.get(link_id, "")
-                    owner = ownership.tcx_link(
-                        ownership.TcxLink(name, hook, program.evidence, kind, pin)
-                    )
-                called = program.evidence.name if program else ""
-                yield Attachment(
-                    "tcx", hook, prog_id, called, owner, program, link_id=link_id or None
-                )
+                yield self._link("tcx", name, hook, prog_id, link_id)
 
-    def _xdp(self, name: str, device: netlink.Device | None) -> Iterator[Attachment]:
-        if device is None or device.xdp is None:
+    def _netkit(self, name: str, device: netlink.Device | None) -> Iterator[Attachment]:
+        if device is None or device.kind != "netkit":
             return
-        program = self._program(device.xdp.prog_id)
+        with self.notes.reading(f"netkit of {name}"):
+            for attach_type, hook in _NETKIT.items():
+                seen = netkit_programs(device.ifindex, attach_type)
+                for prog_id, link_id in zip(seen.prog_ids, seen.link_ids):
+                    yield self._link("netkit", name, hook, prog_id, link_id)
+
+    def _link(self, kind: str, name: str, hook: str, prog_id: int, link_id: int) -> Attachment:
+        program = self._program(prog_id)
         owner = _VANISHED
         if program:
-            owner = ownership.xdp_program(ownership.Xdp(name, program.evidence))
+            link_type, judged = _LINKS[kind]
+            pin = self.links.get(link_id, "")
+            owner = judged(
+                ownership.TcxLink(name, hook, program.evidence, link_type if link_id else 0, pin)
+            )
         called = program.evidence.name if program else ""
-        yield Attachment(
-            "xdp", "xdp", device.xdp.prog_id, called, owner, program, mode=device.xdp.mode
-        )
+        return Attachment(kind, hook, prog_id, called, owner, program, link_id=link_id or None)
+
+    def _xdp(self, name: str, device: netlink.Device | None) -> Iterator[Attachment]:
+        for one in device.xdp if device else ():
+            program = self._program(one.prog_id)
+            owner = _VANISHED
+            if program:
+                owner = ownership.xdp_program(ownership.Xdp(name, program.evidence))
+            called = program.evidence.name if program else ""
+            yield Attachment("xdp", "xdp", one.prog_id, called, owner, program, mode=one.mode)
 
     def _program(self, prog_id: int | None) -> Loaded | None:
         if prog_id is None:

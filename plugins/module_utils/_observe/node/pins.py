@@ -90,6 +90,10 @@ class Pins:
     def _link(self, path: str, opened: Link) -> None:
         with opened:
             info = opened.info()
-        attached = info.ifindex if info.type in (LinkType.TCX, LinkType.XDP) else info.cgroup_id
+        attached = (
+            info.ifindex
+            if info.type in (LinkType.TCX, LinkType.NETKIT, LinkType.XDP)
+            else info.cgroup_id
+        )
         self.links[info.id] = self.relative(path)
         self.pins.append(Pin(path, "link", info.id, severed=attached == 0))

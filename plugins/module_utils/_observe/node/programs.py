@@ -31,7 +31,7 @@ class Programs:
     def __init__(self) -> None:
         self._programs: dict[int, Loaded | None] = {}
         self._specs: dict[int, MapSpec | None] = {}
-        self._slots: dict[tuple[int, int], bool] = {}
+        self._slots: dict[tuple[int, int], int | None] = {}
 
     def loaded(self, prog_id: int) -> Loaded | None:
         """A program; None when it is gone. Raises SyscallError (CAP_SYS_ADMIN)."""
@@ -39,9 +39,13 @@ class Programs:
             self._programs[prog_id] = self._read(prog_id)
         return self._programs[prog_id]
 
+    def spec(self, map_id: int) -> MapSpec | None:
+        """The parameters of a map that a program read so far refers to."""
+        return self._specs.get(map_id)
+
     def specs(self, map_ids: Iterable[int]) -> tuple[MapSpec, ...]:
-        """The parameters of maps that programs read so far refer to, each kind once."""
-        found = (self._specs.get(map_id) for map_id in map_ids)
+        """The parameters of such maps, each kind once."""
+        found = (self.spec(map_id) for map_id in map_ids)
         return tuple(dict.fromkeys(spec for spec in found if spec))
 
     def _read(self, prog_id: int) -> Loaded | None:
@@ -114,16 +118,19 @@ class Programs:
             if spec and spec.name in names and spec.type == MapType.PROG_ARRAY
         ]
         return tuple(
-            Slot(name, index, self._filled(map_id, index))
+            Slot(name, index, held is not None, held)
             for map_id, name in arrays
             for index in dict.fromkeys(indices)
+            for held in (self._held(map_id, index),)
         )
 
-    def _filled(self, map_id: int, index: int) -> bool:
+    def _held(self, map_id: int, index: int) -> int | None:
+        """The id of the program in an element of a program array."""
         place = (map_id, index)
         if place not in self._slots:
             with Map.from_id(map_id) as opened:
-                self._slots[place] = opened.lookup(struct.pack("<I", index), 4) is not None
+                raw = opened.lookup(struct.pack("<I", index), 4)
+            self._slots[place] = None if raw is None else struct.unpack("<I", raw)[0]
         return self._slots[place]
 
 

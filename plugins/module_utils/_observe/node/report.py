@@ -8,15 +8,17 @@ from typing import NamedTuple, Sequence
 
 from ..._calico.detect import Detection, Rodata, Sightings, detect
 from ..._calico.kernels import Distribution
-from ..._calico.places import DEVICES, PLACES
+from ..._calico.places import PLACES
 from ..._kernel import bpffs, machine, proc
-from ..._plan.findings_input import Interface, Node
+from ..._plan.findings_input import Interface, Node, StaleFlows
+from . import devices, ifstate, udp
 from .cgroups import Roots
-from .interfaces import Walk
+from .interfaces import Seen, Walk
 from .notes import Notes
 from .pins import Pins
 from .programs import Programs
 from .task import Task
+from .used import used_maps
 
 AUTO_SIZE = next(place.path for place in PLACES if place.purpose == "conntrack_size")
 
@@ -35,28 +37,34 @@ def look(task: Task) -> Sight:
     pins.walk()
     seen = Walk(task.interfaces, programs, pins.links, notes).all()
     detection = _release(task, pins, programs, seen.interfaces)
-    cgroups = _cgroups(task)
-    connect_time = Roots(cgroups, programs, pins.links, notes).all(detection.releases)
+    roots = Roots(_cgroups(task), programs, pins.links, notes)
     node = Node(
         kernel=proc.kernel_release(),
         cpus=proc.possible_cpus(),
         lockdown=machine.lockdown(),
         bpffs=tuple(mount.path for mount in machine.mounts("bpf")),
-        cgroups=cgroups,
+        cgroups=roots.roots,
         pin_dir=task.pin_dir,
         release=detection,
         maps=tuple(pins.maps),
         pins=tuple(pins.pins),
         interfaces=seen.interfaces,
         interfaces_known=seen.known,
-        connect_time=connect_time,
-        devices=tuple(row.name for row in DEVICES if row.name in seen.names),
+        connect_time=roots.all(detection.releases),
+        connect_below=roots.below(detection.releases),
+        devices=devices.special_devices(seen),
         auto_size=_auto_size(notes),
         auto_size_path=AUTO_SIZE,
         conntrack_size=task.conntrack_size,
         bpffs_there=bpffs.on_bpffs(task.bpffs),
         distribution=_distribution(),
         memory_available=_memory(notes),
+        used_maps=used_maps(seen.interfaces, programs, notes),
+        ifstate=ifstate.managed(pins.maps, task.pin_dir, notes),
+        cgroup_mounted=bool(machine.mounts("cgroup2")),
+        connect_setting=task.connect_setting,
+        settings=_settings(seen),
+        stale_udp=_stale_udp(task, pins, detection, notes),
     )
     return Sight(node, notes.result())
 
@@ -102,6 +110,22 @@ def _release(
         ),
         task.release,
     )
+
+
+def _settings(seen: Seen) -> tuple[str, ...]:
+    """Looked for where no program of Calico is attached; they are right elsewhere."""
+    if any(one.calico for interface in seen.interfaces for one in interface.attachments):
+        return ()
+    return devices.settings_left(seen.names.values())
+
+
+def _stale_udp(
+    task: Task, pins: Pins, detection: Detection, notes: Notes
+) -> tuple[StaleFlows, ...]:
+    """Like the number of entries, it takes reading the tables."""
+    if not task.count_entries:
+        return ()
+    return udp.stale_flows(pins.maps, task.pin_dir, detection.releases, notes)
 
 
 def _distribution() -> Distribution | None:

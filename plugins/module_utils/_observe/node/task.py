@@ -26,6 +26,7 @@ class Task(NamedTuple):
     release: VersionSet | None
     conntrack_size: int | None
     cgroup_subpath: str = ""
+    connect_setting: str | None = None
 
 
 def task(params: Mapping[str, Any]) -> Task:
@@ -52,4 +53,5 @@ def task(params: Mapping[str, Any]) -> Task:
         params["count_entries"],
         release,
         size,
+        connect_setting=params.get("connect_time_load_balancing"),
     )
