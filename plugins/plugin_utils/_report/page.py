@@ -9,7 +9,7 @@ from typing import Any
 from . import text, timeline
 from .gates import gate_view
 from .inputs import NOT_REACHED, RESULTS
-from .model import SEVERITIES, closed, rank
+from .model import SEVERITIES, closed, natural, rank
 from .page_node import fullest, node_view
 
 SMALL = 12
@@ -45,6 +45,7 @@ def page(report: dict[str, Any]) -> dict[str, Any]:
         "findings": [_group(one, places) for one in report["findings"]],
         "ticks": timeline.ticks(on),
         "rows": [_row(node, places) for node in sorted(nodes, key=_urgency)],
+        "lanes": sorted((view for view in views if view["steps"]), key=_first_step),
         "nodes": views,
     }
 
@@ -69,7 +70,7 @@ def verdict(summary: dict[str, Any]) -> str:
     if not summary["nodes"]:
         return "No node was part of this run."
     found = summary["findings"]
-    named = [f"{found[one]} {one}" for one in SEVERITIES if found[one]]
+    named = [text.of_severity(found[one], one) for one in SEVERITIES if found[one]]
     troubled = summary["nodes"] - summary["healthy"] - _missing(summary)
     if named:
         said = f"{text.counted(sum(found.values()), 'finding')} ({', '.join(named)})"
@@ -91,8 +92,12 @@ def _missing(summary: dict[str, Any]) -> int:
 def _urgency(node: dict[str, Any]) -> tuple[Any, ...]:
     """Nodes that need someone come first; equal ones stay in the order of their names."""
     worst = tuple(-node["counts"][severity] for severity in SEVERITIES)
-    stopped = node["result"] in ("failed", "refused", NOT_REACHED)
-    return (not stopped, worst)
+    stops = RESULTS[: RESULTS.index(NOT_REACHED) + 1]
+    return (stops.index(node["result"]) if node["result"] in stops else len(stops), worst)
+
+
+def _first_step(view: dict[str, Any]) -> tuple[float, list[tuple[int, str]]]:
+    return view["steps"][0]["x"], natural(view["name"])
 
 
 def _severity(severity: str, groups: list[dict[str, Any]]) -> dict[str, Any]:

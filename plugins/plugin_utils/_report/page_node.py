@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import PurePosixPath
 from typing import Any
 
 from ...module_utils._plan.findings_maps import FULL
@@ -72,7 +71,7 @@ def _closed_first(gate: dict[str, Any]) -> tuple[bool, int, str]:
 def _fill(one: dict[str, Any]) -> dict[str, Any]:
     fill = one.get("fill")
     return {
-        "name": PurePosixPath(_path(one)).name,
+        "name": text.pin(_path(one)),
         "fill": fill,
         "percent": text.NOTHING if fill is None else text.percent(fill),
         "width": 0 if fill is None else round(min(float(fill), 1.0) * 100, 1),
@@ -83,7 +82,6 @@ def _fill(one: dict[str, Any]) -> dict[str, Any]:
 def _map(one: dict[str, Any]) -> dict[str, Any]:
     notes = ["of another release"] if one.get("superseded") else []
     notes += [str(one["owner"])] if one.get("owner") not in (None, "calico") else []
-    notes += text.texts(one.get("flags"))
     return {
         **_fill(one),
         "path": _path(one),
@@ -162,7 +160,7 @@ def _changes(changes: dict[str, Any] | None) -> dict[str, Any] | None:
 
 def _changed_map(one: dict[str, Any]) -> dict[str, Any]:
     return {
-        "name": PurePosixPath(one["path"]).name,
+        "name": text.pin(one["path"]),
         "path": one["path"],
         "change": one["change"],
         "before": _shape(one["before"]),

@@ -25,6 +25,10 @@ def render(report: dict[str, Any], templates: Path) -> str:
         keep_trailing_newline=True,
     )
     environment.filters.update(
-        number=text.number, size=text.size, percent=text.percent, counted=text.counted
+        number=text.number,
+        size=text.size,
+        percent=text.percent,
+        counted=text.counted,
+        of=text.of_severity,
     )
     return environment.get_template(PAGE).render(page(report))

@@ -40,6 +40,8 @@ def size(value: Any) -> str:
 
 def percent(share: float) -> str:
     """A share of 1; what is there but rounds to nothing is said to be there."""
+    if not share:
+        return "0 %"
     return "< 0.1 %" if 0 < share < 0.001 else f"{share * 100:.1f} %"
 
 
@@ -80,12 +82,22 @@ def counted(count: int, one: str, many: str = "") -> str:
     return f"{number(count)} {one if count == 1 else many or one + 's'}"
 
 
+def of_severity(count: int, severity: str) -> str:
+    """A count of findings: 1 critical, 2 warnings, 3 info."""
+    return counted(count, severity, "warnings" if severity == "warning" else severity)
+
+
 def upstream(reference: Any) -> dict[str, str]:
     """An issue or pull request; ``href`` is empty for what is no number of one."""
     text = str(reference)
     match = _ISSUE.fullmatch(text)
     href = f"https://github.com/{match[1] or _CALICO}/issues/{match[2]}" if match else ""
     return {"text": text, "href": href}
+
+
+def pin(path: str) -> str:
+    """A pin's path as felix knows it: below its directory of pins."""
+    return path.rpartition("/tc/globals/")[2]
 
 
 def value(anything: Any) -> str:
