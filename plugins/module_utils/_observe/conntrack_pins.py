@@ -13,7 +13,7 @@ from .._calico.versions import VersionSet
 from .._errors import BadInputError, RefusedError, SyscallError
 from .._kernel import bpffs
 from .._kernel.maps import Map
-from .._uapi.maps import MapSpec
+from .._uapi.maps import MapInfo, MapSpec
 
 _CONNTRACK = re.compile(r"cali_v([46])_ct\d+", re.ASCII)
 
@@ -24,17 +24,26 @@ def pinned_maps(pin_dir: str) -> dict[str, MapSpec]:
     A pin that vanishes meanwhile is passed. Raises BadInputError for a directory that is not on a
     bpffs, and RefusedError for a conntrack map of a version that is not known.
     """
-    if not bpffs.on_bpffs(pin_dir):
-        raise BadInputError("pin_dir", pin_dir, "is not on a bpffs, where pins live")
+    found = {path: info.spec for path, info in maps_in(pin_dir, "pin_dir").items()}
+    _require_known_versions(found)
+    return found
+
+
+def maps_in(directory: str, parameter: str) -> dict[str, MapInfo]:
+    """The maps pinned below a directory, by path; a pin that vanishes meanwhile is passed.
+
+    Raises BadInputError when the directory is not on a bpffs.
+    """
+    if not bpffs.on_bpffs(directory):
+        raise BadInputError(parameter, directory, "is not on a bpffs, where pins live")
     found = {}
-    for path in bpffs.walk(pin_dir):
+    for path in bpffs.walk(directory):
         try:
             if bpffs.kind_at(path) == "map":
                 with Map.open(path, read_only=True) as opened:
-                    found[path] = opened.info().spec
+                    found[path] = opened.info()
         except (SyscallError, OSError):
             continue
-    _require_known_versions(found)
     return found
 
 

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Follows old conntrack maps while programs use them, then carries the last changes over.
+
+While an interface is moved to the new map, a flow that is not there yet is taken for a new one. So
+passes run on until no program refers to the old map. They run in the kernel where it can. The last
+one runs from user space, which misses nothing, and only then the old map's pins go.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Sequence
+
+from .._calico.conntrack_expiry import Expiry
+from .._errors import UnverifiedError
+from .._kernel.maps import Map
+from .._kernel.passes import carry
+from .._kernel.programs import loaded_programs
+from .._kernel.readers import Side
+from .._observe.conntrack_carry import carry_alive, newer, readable
+from .._observe.conntrack_map import users_of
+from .._observe.conntrack_places import places_of
+from .._plan.conntrack_map_state import Action, Pending, Source, note_path
+from .migrate import TIME_MARGIN
+
+PAUSE = 0.05
+"""Seconds between two passes, which leave the CPU to others."""
+
+
+def settle(
+    actions: Sequence[Action], expiry: Expiry, batch_size: int, timeout: float
+) -> list[dict[str, Any]]:
+    """Carry all sources over and drop each as soon as no program refers to it.
+
+    Raises UnverifiedError, naming the programs, when some still do after ``timeout`` seconds;
+    what was carried over stays, and the next run goes on. Raises SyscallError.
+    """
+    deadline = time.monotonic() + timeout
+    with ExitStack() as stack:
+        waiting = [_Settling(action, expiry, batch_size, stack) for action in actions]
+        done = []
+        while waiting:
+            users = users_of(list(loaded_programs()))
+            for one in [one for one in waiting if not users.get(one.source.id)]:
+                done.append(one.finish())
+                waiting.remove(one)
+            if waiting and time.monotonic() >= deadline:
+                raise _late(waiting, users, timeout)
+            for one in waiting:
+                one.follow()
+            time.sleep(PAUSE if waiting else 0)
+    return done
+
+
+class _Settling:
+    """One old map on its way out."""
+
+    def __init__(self, action: Action, expiry: Expiry, batch_size: int, stack: ExitStack) -> None:
+        self.action = action
+        self.source: Source = action.source or Source(0, ())
+        self._expiry = expiry
+        self._batch_size = batch_size
+        self._old = stack.enter_context(Map.from_id(self.source.id))
+        live = stack.enter_context(Map.open(action.path))
+        self._live = Side(live, live.info().spec)
+        self._began = time.monotonic_ns()
+        self._since = [self.source.since]
+        self._sums = Pending()
+        self.passes = 0
+
+    def follow(self) -> None:
+        """One pass; each but the first looks only at what changed since the pass before the last.
+
+        A pass in the kernel can miss an entry that is replaced at that moment, so one alone does
+        not count.
+        """
+        now = time.monotonic_ns()
+        with readable(self._old) as side:
+            rule = newer(self._since[0], self.source.clear)
+            if self.passes:
+                done = carry(side, self._live, rule, self._batch_size)
+                self._add(Pending(done.inserted, done.updated))
+            else:
+                self._add(carry_alive(side, self._live, rule, self._expiry, self._batch_size))
+        self._since = [*self._since, max(0, now - TIME_MARGIN)][-2:]
+
+    def finish(self) -> dict[str, Any]:
+        """The last pass, and the end of the old map's pins."""
+        with readable(self._old) as side:
+            rule = newer(self._since[0], self.source.clear)
+            last = carry_alive(side, self._live, rule, self._expiry, self._batch_size)
+        first, self._sums = self._sums, Pending()
+        self._add(last)
+        for path in reversed(self.source.paths):
+            Path(path).unlink(missing_ok=True)
+            Path(note_path(path)).unlink(missing_ok=True)
+        return {
+            "family": f"ipv{self.action.family}",
+            "path": self.action.path,
+            "from_id": self.source.id,
+            "entries": first.inserted + last.inserted,
+            "inserted": first.inserted + last.inserted,
+            "updated": first.updated + last.updated,
+            "expired": last.expired,
+            "deleted": last.deleted,
+            "passes": self.passes,
+            "duration_ms": (time.monotonic_ns() - self._began) // 1_000_000,
+        }
+
+    def _add(self, done: Pending) -> None:
+        self._sums = Pending(*(a + b for a, b in zip(self._sums, done)))
+        self.passes += 1
+
+
+def _late(
+    waiting: Sequence[_Settling], users: dict[int, tuple[str, ...]], timeout: float
+) -> UnverifiedError:
+    told = "; ".join(
+        f"map id {one.source.id} is used by {', '.join(users[one.source.id])}"
+        f"{places_of(one.source.id)}"
+        for one in waiting
+    )
+    return UnverifiedError(
+        f"After timeout of {timeout:g} s programs still use an old conntrack map: {told}. They "
+        "move when felix loads its programs again; run this again afterwards."
+    )
