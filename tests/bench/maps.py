@@ -56,7 +56,7 @@ def create(path: str, max_entries: int) -> None:
 def fill(path: str, entries: int) -> None:
     """A new, full map of made-up flows."""
     create(path, entries)
-    run(program("ctmap"), "fill", path, str(entries))
+    run(program("ctmap"), "fill", path, str(entries), "0", "-1", "created", "plain")
     require_entries(path, entries)
 
 
