@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TypeAlias
 
-from tests.lab import cli_conntrack, demo, fleet, inventory, node
+from tests.lab import cli_conntrack, cli_writer, demo, fleet, inventory, node
 from tests.lab.errors import LabError
 from tests.lab.settings import Settings, from_environment
 from tests.lab.traffic import commands as commands_of_traffic
@@ -32,6 +32,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_fleet(commands)
     cli_conntrack.add(commands)
+    cli_writer.add(commands)
     commands_of_traffic.add(commands)
     return parser
 

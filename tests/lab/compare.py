@@ -8,7 +8,7 @@ import struct
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from ipaddress import ip_network
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,9 @@ from tests.lab.errors import LabError
 from tests.lab.settings import POD_POOL, POD_POOL6
 
 EXAMPLES = 20
-# Clients of the flows that the writer makes.
-WRITERS = (ip_network("198.19.0.0/16"), ip_network("2001:2::1:0/112"))
+# First client of made-up flows by the length of keys; each has as many ports, from this one on.
+CLIENTS = {16: IPv4Address("198.18.2.0"), 40: IPv6Address("2001:2::200")}
+PORTS = 32768
 
 
 @dataclass
@@ -132,15 +133,15 @@ class _Judge:
 def compare(a: Path, b: Path, deleted: Path | None = None) -> Difference:
     """What changed from dump ``a`` to dump ``b``; ``deleted``: log of a writer's deletions.
 
-    When ``a`` is what a writer expects, only entries of its flows count in ``b``.
+    When ``a`` is what a writer expects, only its flows' entries count in ``b``.
     """
     before, after = Dump(a), Dump(b)
     if before.layout.key != after.layout.key:
         raise LabError(f"{a} and {b} are dumps of different families.")
     judge = _Judge(before, after, _deletions(deleted, before.layout) if deleted else {})
     found = Difference()
-    if before.about.get("writer"):
-        after.entries = {key: after.entries[key] for key in after.entries if by_writer(key)}
+    if (first := before.about.get("first_flow")) is not None:
+        after.entries = {k: v for k, v in after.entries.items() if flow_number(k) >= first}
     for key, value in after.entries.items():
         if key not in before.entries:
             found.only_b.append(key)
@@ -150,9 +151,14 @@ def compare(a: Path, b: Path, deleted: Path | None = None) -> Difference:
     return found
 
 
-def by_writer(key: bytes) -> bool:
-    """Whether the flow is one that the writer makes."""
-    return any(side in network for side in entries.addresses(key) for network in WRITERS)
+def flow_number(key: bytes) -> int:
+    """Number of a made-up flow as `fill` and the writer count them; -1 for another one."""
+    ports = struct.unpack("<HH", key[-4:])
+    for side, port in zip(entries.addresses(key), ports, strict=True):
+        host = int(side) - int(CLIENTS[len(key)])
+        if 0 <= host < 1 << 17 and port >= PORTS:
+            return int(host * PORTS + port - PORTS)
+    return -1
 
 
 def between_pods(key: bytes) -> bool:

@@ -7,6 +7,7 @@ import configparser
 import json
 import re
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,11 @@ def circumstances(node: Node) -> dict[str, Any]:
         "release": played.version if played else None,
         "tcp_time_wait": int(text) if text else None,
     }
+
+
+def now_ns() -> int:
+    """The clock of conntrack entries."""
+    return time.clock_gettime_ns(time.CLOCK_MONOTONIC)
 
 
 def description(file: Path) -> Path:
