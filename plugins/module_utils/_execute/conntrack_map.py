@@ -22,7 +22,7 @@ from .._kernel.readers import Side, count_entries
 from .._kernel.rules import Pass
 from .._observe.conntrack_carry import carry_alive, newer, readable
 from .._observe.conntrack_map import NOTE_KEY
-from .._plan.conntrack_map_state import NOTE_SPEC, Action, Note, Plan, Verb, note_path
+from .._plan.conntrack_map_state import NOTE_SPEC, Action, Note, Pending, Plan, Verb, note_path
 from .._uapi.bpf import LRU_TYPES
 from .conntrack_settle import settle
 from .migrate import TIME_MARGIN, Options, Progress, converge, finish
@@ -56,22 +56,19 @@ def execute(plan: Plan, work: Work) -> dict[str, Any]:
 
 
 def _adopt(action: Action, work: Work) -> dict[str, Any] | None:
-    """Pin a map that only programs refer to, and carry its entries over where that is asked."""
+    """Carry a map that only programs refer to over, where that is asked, and pin it.
+
+    In this order, as a run that finds it pinned leaves the rest to the next state.
+    """
     bpffs.make_directory(os.path.dirname(action.keep))
-    source = action.source.id if action.source else 0
+    source, began, done = action.source.id if action.source else 0, time.monotonic_ns(), Pending()
     with Map.from_id(source) as stray:
+        if action.path:
+            with Map.open(action.path) as live:
+                sides = Side(stray, stray.info().spec), Side(live, live.info().spec)
+                done = carry_alive(*sides, newer(0, False), work.expiry)
         stray.pin(action.keep)
-        if not action.path:
-            return None
-        began = time.monotonic_ns()
-        with Map.open(action.path) as live:
-            done = carry_alive(
-                Side(stray, stray.info().spec),
-                Side(live, live.info().spec),
-                newer(0, False),
-                work.expiry,
-            )
-    return _told(action, source, done.inserted, began, {**done._asdict()})
+    return _told(action, source, done.inserted, began, done._asdict()) if action.path else None
 
 
 def _put_back(action: Action, work: Work) -> None:
@@ -119,7 +116,7 @@ def _restore(action: Action, work: Work) -> dict[str, Any]:
         late = carry_alive(*sides, newer(_margin(began), False), work.expiry)
         _write_note(action.keep, Note(_margin(swapped), False))
     inserted = done.inserted + late.inserted
-    return _told(action, source.id, inserted, began, {**done._asdict()})
+    return _told(action, source.id, inserted, began, done._asdict())
 
 
 def _clean(action: Action, work: Work) -> None:

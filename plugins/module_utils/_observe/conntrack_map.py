@@ -56,7 +56,7 @@ def observe(task: Task) -> Seen:
         pins=_pins(task, pinned),
         kept=_kept(own),
         strays=_strays(programs, ids, ids | {info.id for info in own.values()}),
-        leftovers=_leftovers(own),
+        leftovers=(*_orphans(own), *_unfinished(task, pinned, own)),
         users=users_of(programs),
         autoscale=_autoscale(task.autoscale_path),
     )
@@ -90,10 +90,22 @@ def _note(path: str) -> Note | None:
     return None if raw is None else Note.unpack(raw)
 
 
-def _leftovers(own: Mapping[str, MapInfo]) -> tuple[str, ...]:
+def _orphans(own: Mapping[str, MapInfo]) -> tuple[str, ...]:
+    """Notes without their map."""
     notes = {note_path(path) for path in own if parse_kept(PurePosixPath(path).name)}
     return tuple(
         path for path in own if PurePosixPath(path).name.startswith("note_") and path not in notes
+    )
+
+
+def _unfinished(task: Task, *places: Mapping[str, MapInfo]) -> tuple[str, ...]:
+    """Pins that a killed run had not yet renamed to their place."""
+    names = [(path, PurePosixPath(path)) for place in places for path in place]
+    return tuple(
+        path
+        for path, place in names
+        if place.name.startswith(bpffs.OWN_PREFIX)
+        and (str(place.parent) == task.own_dir or parse_pin(place.name[len(bpffs.OWN_PREFIX) :]))
     )
 
 

@@ -55,7 +55,8 @@ def plan(task: Task, seen: Seen) -> Plan:
     actions = [
         action for family in families_of(task, seen) for action in _sized(task, seen, family)
     ]
-    return Plan((*actions, *_autoscale(task, seen)), _warnings(task, seen))
+    every = [*actions, *conntrack_map_settle.clean(seen), *_autoscale(task, seen)]
+    return Plan(conntrack_map_settle.in_order(every), _warnings(task, seen))
 
 
 def counted(task: Task, seen: Seen) -> tuple[Pinned, ...]:
@@ -179,7 +180,7 @@ def _clears(task: Task, seen: Seen, origin: Pinned) -> bool:
     """Whether first words of the origin mean something else in the wanted map."""
     if origin.name.version < _WITH_FIRST_WORD:
         return True
-    return words_differ(task, seen) and not any(
+    return words_differ(task, seen, _name(origin)) and not any(
         one.note and one.note.clear and one.id != origin.id
         for one in seen.kept_of(origin.name.family)
     )

@@ -32,12 +32,19 @@ def plan(task: Task, seen: Seen) -> Plan:
     actions = [
         action for family in families_of(task, seen) for action in _settled(task, seen, family)
     ]
-    actions += [
-        Action(Verb.CLEAN, f"Remove {path}, left by an interrupted run", path=path)
-        for path in seen.leftovers
-    ]
+    return Plan(in_order([*actions, *clean(seen)]))
+
+
+def in_order(actions: Sequence[Action]) -> tuple[Action, ...]:
+    """The actions in the order of their verbs."""
     order = list(Verb)
-    return Plan(tuple(sorted(actions, key=lambda one: order.index(one.verb))))
+    return tuple(sorted(actions, key=lambda one: order.index(one.verb)))
+
+
+def clean(seen: Seen) -> Iterator[Action]:
+    """Remove what a killed run has left and no later step would."""
+    for path in seen.leftovers:
+        yield Action(Verb.CLEAN, f"Remove {path}, left by an interrupted run", path=path)
 
 
 def adopt(task: Task, seen: Seen, family: int, into: str = "") -> Iterator[Action]:

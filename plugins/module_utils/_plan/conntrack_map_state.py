@@ -113,8 +113,8 @@ class Pending(NamedTuple):
 class Seen(NamedTuple):
     """The node before the task.
 
-    ``users`` are loaded programs by the id of a map they refer to. ``leftovers`` are notes without
-    their map. ``autoscale`` is the number in the auto-scale file, ``available`` memory in bytes.
+    ``users`` are loaded programs by the id of a map they refer to. ``leftovers`` are pins of
+    killed runs. ``autoscale`` is the number in the auto-scale file, ``available`` memory in bytes.
     ``pending`` is by the id of the map to carry over.
     """
 

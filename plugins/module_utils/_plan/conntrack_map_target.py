@@ -11,7 +11,7 @@ from .._calico.felix_config import config_field
 from .._calico.maps import maps_of_role, rows_named
 from .._calico.rows import require_known
 from .._calico.tables.map_row import CalicoMap
-from .._calico.versions import VersionSet
+from .._calico.versions import VersionSet, union
 from .._errors import BadInputError, RefusedError
 from .._uapi.bpf import LRU_TYPES, MapFlag, MapType
 from .._uapi.maps import MapSpec, describe
@@ -149,14 +149,17 @@ def require_loadable(task: Task, seen: Seen, row: CalicoMap, size: int) -> None:
     )
 
 
-def words_differ(task: Task, seen: Seen) -> bool:
-    """Whether the first word of values means something else to the coming release.
+def words_differ(task: Task, seen: Seen, name: str) -> bool:
+    """Whether first words in the map ``name`` mean something else to the coming release.
 
     Raises RefusedError when the kernel does not tell which release writes the table now.
     """
     if task.release is None:
         return False
-    running = task.running or seen.detection.shown
+    having = union(span for row in rows_named(name) for span in row.releases.spans)
+    running = (task.running or seen.detection.shown).intersection(having)
+    if not running.spans:  # a map that was made for the coming release
+        running = task.release
     if task.running is None and running.overlaps(task.release):
         return False
     before, after = _first_words(running), _first_words(task.release)
