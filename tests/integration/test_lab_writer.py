@@ -158,6 +158,19 @@ def test_comparison_finds_nothing_when_nothing_was_lost(tmp_path: Path) -> None:
     assert (found["only_in_a"], found["unexplained"]) == (1, 1)
 
 
+def test_packet_without_an_entry_is_missed() -> None:
+    _fresh("node2", "3.31.7")
+    lab("writer", "start", "node2", "--flows", "40", "--rate", "100")
+    pin = GLOBALS + "cali_v4_ct4"
+    for key in seen.dump("node2", "pinned", pin):
+        seen.run("node2", "bpftool", "map", "delete", "pinned", pin, "key", *map(str, key))
+    until(lambda: _status("node2")["missed"] > 10, "packets to be missed")
+    report = _stop("node2")
+    # A flow whose entry is gone does not get it back by its next packet.
+    assert len(seen.dump("node2", "pinned", pin)) <= report["created"] + 1
+    assert len(_records(report["expected"], 16, 88)) >= 39
+
+
 def test_bad_input_is_refused() -> None:
     done = call("writer", "start", "node1", "--rate", "0")
     assert done.returncode == 1
