@@ -132,7 +132,8 @@ def _version(row: CalicoMap) -> int:
 
 def _require_no_leftover(task: Task, seen: Seen, family: int, version: int) -> None:
     pins = seen.of(family)
-    live = [one for one in pins if one.name.version == version and not one.name.old]
+    versions = [one.name.version for one in pins]
+    newest = max((each for each in versions if each <= version), default=version)
     ours = {one.id for one in seen.kept_of(family)}
     for one in pins:
         if one.name.old:
@@ -147,10 +148,10 @@ def _require_no_leftover(task: Task, seen: Seen, family: int, version: int) -> N
                 f"{one.path} is the map of a newer release than {release_of(task, seen)}, which "
                 f"would not start; {SETTLE_FIRST} and removes it",
             )
-        if one.name.version < version and live and one.id not in ours:
+        if one.name.version < newest and one.id not in ours:
             raise refused(
                 "CT_SUPERSEDED",
-                f"{one.path} is the map of an older release than {release_of(task, seen)}, and "
+                f"{one.path} is the map of an older release than the one beside it, and "
                 f"resizing beside it ends with several maps in use; {SETTLE_FIRST} and removes it",
             )
 
@@ -161,7 +162,7 @@ def _name(one: Pinned) -> str:
 
 def _wanted(task: Task, seen: Seen, origin: Pinned, row: CalicoMap) -> MapSpec:
     size = effective_size(task, seen, asked_size(task, seen, origin.spec.max_entries))
-    require_loadable(task, seen, row, size)
+    require_loadable(task, seen, row, size, origin.spec.max_entries)
     return wanted_spec(row, origin if _name(origin) == row.name else None, size)
 
 

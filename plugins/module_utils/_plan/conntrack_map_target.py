@@ -130,8 +130,11 @@ def wanted_spec(row: CalicoMap, live: Pinned | None, size: int) -> MapSpec:
     return live.spec._replace(**same, map_extra=0)
 
 
-def require_loadable(task: Task, seen: Seen, row: CalicoMap, size: int) -> None:
-    """Raise RefusedError when programs of the release cannot be loaded against the size."""
+def require_loadable(task: Task, seen: Seen, row: CalicoMap, size: int, present: int) -> None:
+    """Raise RefusedError when programs of the release cannot be loaded against the size.
+
+    Where only some of the releases in question cannot, it depends on whether the size changes.
+    """
     release = release_of(task, seen)
     affected = defect("CT_SIZE").affected
     if size == row.max_entries or not affected.overlaps(release):
@@ -142,6 +145,8 @@ def require_loadable(task: Task, seen: Seen, row: CalicoMap, size: int) -> None:
             f"max_entries: Calico {release} cannot load its programs against {row.name} of {size} "
             f"entries, only of {row.max_entries}; upgrade to 3.28.2 or later",
         )
+    if size == present:
+        return
     raise refused(
         "CT_SIZE",
         f"calico_version: the node may run any of Calico {release}, and {affected} cannot load "

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any, Mapping, NamedTuple
 
-from .._calico.rows import require_known
+from .._calico.releases import known_releases
 from .._calico.versions import VersionSet, parse_release
 from .._errors import BadInputError
 from . import inputs
@@ -85,8 +85,9 @@ def _families(names: list[str] | None) -> tuple[int, ...] | None:
 def _release(parameter: str, text: str | None) -> VersionSet | None:
     if text is None:
         return None
-    release = parse_release(text, parameter)
-    require_known(release)
+    release, known = parse_release(text, parameter), known_releases()
+    if not known.covers(release):
+        raise BadInputError(parameter, text, f"is not among the releases {known}")
     return release
 
 
