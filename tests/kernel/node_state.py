@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
+import socket
 import struct
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -56,11 +59,13 @@ def rodata(name: str, value: bytes) -> int:
     return fd
 
 
-def constants(interface: str, log_filter: int = NONE, main: int = MAIN_SLOT) -> bytes:
+def constants(
+    interface: str, log_filter: int = NONE, main: int = MAIN_SLOT, policy: int = NONE
+) -> bytes:
     """The 512 bytes of 3.28 to 3.30: two halves that differ in nothing here."""
     half = bytearray(256)
     half[76:92] = interface.encode().ljust(15, b"-") + b"\0"
-    jumps = [main, *[NONE] * 39]
+    jumps = [main, policy, *[NONE] * 38]
     struct.pack_into("<41I", half, 92, log_filter, *jumps)
     return bytes(half) * 2
 
@@ -77,7 +82,7 @@ class Interface:
 
     @property
     def ifindex(self) -> int:
-        return int(Path(f"/sys/class/net/{self.name}/ifindex").read_text("ascii"))
+        return socket.if_nametoindex(self.name)
 
     def clsact(self) -> None:
         _tc("qdisc", "add", "dev", self.name, "clsact")
@@ -115,9 +120,9 @@ class Node:
         self.fds[name] = fd
         return fd
 
-    def preamble(self, interface: str, log_filter: int = NONE, main: int = MAIN_SLOT) -> int:
+    def preamble(self, interface: str, **changes: int) -> int:
         """An entry program of that interface."""
-        own = rodata("tc_pream.rodata", constants(interface, log_filter, main))
+        own = rodata("tc_pream.rodata", constants(interface, **changes))
         maps = [own, *(self.fds[name] for name in ("cali_state4", "cali_jump3", "cali_progs3"))]
         fd = program(rawbpf.SCHED_CLS, PREAMBLE, [*maps, self.fds["cali_v4_ct3"]])
         os.close(own)
@@ -134,6 +139,24 @@ class Node:
         _tc("filter", "add", *place, "bpf", "da", "object-pinned", str(pinned))
         pinned.unlink()
         os.close(fd)
+
+    def many(self, interfaces: tuple[str, ...], at: dict[str, tuple[int, int]]) -> None:
+        """Many workloads at once, their filters at one preference and handle for each hook."""
+        pairs = (f"link add {name} type veth peer name b{name[1:]}" for name in interfaces)
+        ups = (f"link set {end} up" for name in interfaces for end in (name, f"b{name[1:]}"))
+        _batch("ip", (*pairs, *ups))
+        lines = [f"qdisc add dev {name} clsact" for name in interfaces]
+        for number, (name, hook) in enumerate((name, hook) for name in interfaces for hook in at):
+            place = self.scratch / str(number)
+            place.mkdir()
+            fd = self.preamble(name)
+            rawbpf.pin(fd, str(place / PREAMBLE))
+            os.close(fd)
+            where = "pref {} handle {}".format(*at[hook])
+            pinned = f"bpf da object-pinned {place / PREAMBLE}"
+            lines.append(f"filter add dev {name} {hook} {where} {pinned}")
+        _batch("tc", lines)
+        shutil.rmtree(self.scratch)
 
     def attach_foreign(self, interface: str, hook: str, pref: int) -> None:
         """A filter of other software that calls itself much like Calico's."""
@@ -160,6 +183,21 @@ class Node:
         rawbpf.pin(link, str(place / f"{interface.name}_{hook}"))
         os.close(link)
         os.close(fd)
+
+    def state_entry(
+        self, interface: str, flags: int = 7, filters: tuple[int, int] = (-1, -1), **policies: int
+    ) -> None:
+        """felix's state of an interface, the same policies for both families."""
+        inward, outward = policies.get("ingress_policy", -1), policies.get("egress_policy", -1)
+        family = (-1, inward, outward)
+        value = struct.pack("<I16s8i", flags, interface.encode(), *family, *family, *filters)
+        key = struct.pack("<I", socket.if_nametoindex(interface))
+        rawbpf.put(self.fds["cali_iface4"], key, value)
+
+    def program_id(self, fd: int) -> int:
+        """The id of a program, by the kernel's description of its descriptor."""
+        lines = Path(f"/proc/self/fdinfo/{fd}").read_text("ascii").splitlines()
+        return int(next(line for line in lines if line.startswith("prog_id")).split()[1])
 
     def connect_program(self, maps: tuple[str, ...] = ("cali_v4_nat_fe3",)) -> int:
         own = rodata("connect_.rodata", struct.pack("<IBxxx", 60, 1))
@@ -188,6 +226,10 @@ def _ip(*words: str) -> None:
 
 def _tc(*words: str) -> None:
     subprocess.run(["tc", *words], check=True)
+
+
+def _batch(tool: str, lines: Iterable[str]) -> None:
+    subprocess.run([tool, "-batch", "-"], input="\n".join(lines), text=True, check=True)
 
 
 def look(node: Node, **params: Any) -> Any:

@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import NamedTuple, Sequence
 
 from ..._calico.detect import Detection, Rodata, Sightings, detect
 from ..._calico.kernels import Distribution
 from ..._calico.places import PLACES
+from ..._errors import RefusedError, SyscallError
 from ..._kernel import bpffs, machine, proc
+from ..._kernel.maps import Map
 from ..._plan.findings_input import Interface, Node, StaleFlows
 from . import devices, ifstate, udp
 from .cgroups import Roots
@@ -31,7 +34,11 @@ class Sight(NamedTuple):
 
 
 def look(task: Task) -> Sight:
-    """See everything, change nothing; what vanishes or cannot be read becomes a warning."""
+    """See everything, change nothing; what vanishes or cannot be read becomes a warning.
+
+    Raises RefusedError where the kernel lets this process see nothing at all.
+    """
+    _require_sight()
     notes, programs = Notes(), Programs()
     pins = Pins(task.bpffs, task.pin_dir, task.count_entries, notes)
     pins.walk()
@@ -67,6 +74,20 @@ def look(task: Task) -> Sight:
         stale_udp=_stale_udp(task, pins, detection, notes),
     )
     return Sight(node, notes.result())
+
+
+def _require_sight() -> None:
+    """Objects by their ids are what all of it begins with; without them no answer is true."""
+    try:
+        next(iter(Map.ids()), None)
+    except SyscallError as error:
+        if error.errno not in (errno.EPERM, errno.EACCES):
+            raise
+        raise RefusedError(
+            "The kernel refuses to list BPF objects (bpf(2) answers EPERM): run the task as root "
+            "of the host, with become, not in a container that lacks CAP_SYS_ADMIN or whose "
+            "seccomp filter forbids bpf(2)."
+        ) from error
 
 
 def _cgroups(task: Task) -> tuple[str, ...]:
