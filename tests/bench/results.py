@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from statistics import median
 
+from tests.bench.audits import Audits
 from tests.bench.copies import Samples
 from tests.bench.lateness import Delays, Distribution
 from tests.bench.passes import Case, PassSamples
@@ -23,6 +24,7 @@ class Results:
     passes: PassSamples = field(default_factory=lambda: PassSamples({}, []))
     delays: Delays = field(default_factory=lambda: Delays({}, {}))
     plays: Seconds = field(default_factory=dict)
+    audits: Audits = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)
 
     def seconds(self, way: str, entries: int) -> float | None:
@@ -49,6 +51,10 @@ class Results:
         many = self.scale.tasks
         short, long = self.play(task, 1), self.play(task, many)
         return None if short is None or long is None else (long - short) / (many - 1)
+
+    def audit(self, node: str) -> float | None:
+        """Median seconds of the audits of a node."""
+        return middle(run.seconds for run in self.audits.get(node, []))
 
     def play(self, task: str, count: int) -> float | None:
         """Median of the plays of so many tasks."""

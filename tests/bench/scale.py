@@ -19,6 +19,11 @@ class Scale:
     play_rounds: int
     tasks: int
     """Tasks in the longer of two plays, whose difference is what a further task costs."""
+    audit_pods: int
+    audit_entries: int
+    audit_services: int
+    """Frontends of UDP Services, which the audit compares the entries with."""
+    audit_rounds: int
 
 
 FULL = Scale(
@@ -30,6 +35,10 @@ FULL = Scale(
     lateness_seconds=1.0,
     play_rounds=5,
     tasks=6,
+    audit_pods=250,
+    audit_entries=500_000,
+    audit_services=500,
+    audit_rounds=5,
 )
 
 QUICK = Scale(
@@ -41,4 +50,8 @@ QUICK = Scale(
     lateness_seconds=0.3,
     play_rounds=1,
     tasks=3,
+    audit_pods=20,
+    audit_entries=50_000,
+    audit_services=50,
+    audit_rounds=1,
 )

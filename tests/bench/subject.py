@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs the collection's own code once in a process of its own, and says what that took.
 
-``copy OLD NEW``, ``carry OLD NEW``, ``prune OLD NEW`` and ``migrate PIN``. Nothing else of the
-benchmark imports the collection.
+``copy OLD NEW``, ``carry OLD NEW``, ``prune OLD NEW``, ``migrate PIN`` and
+``audit BPFFS CGROUP``.
 """
 
 from __future__ import annotations
@@ -61,6 +61,10 @@ def _parser() -> argparse.ArgumentParser:
     migrate.add_argument("max_entries", type=int)
     migrate.add_argument("--timestamp", action="store_true")
     migrate.set_defaults(prepare=_migrate)
+    audit = commands.add_parser("audit")
+    audit.add_argument("bpffs")
+    audit.add_argument("cgroup_root")
+    audit.set_defaults(prepare=_audit)
     return parser
 
 
@@ -89,6 +93,22 @@ def _migrate(_: ExitStack, arguments: argparse.Namespace) -> Operation:
     params.update(path=arguments.pin, max_entries=arguments.max_entries)
     params["timestamp_offset"] = TIMESTAMP_OFFSET if arguments.timestamp else None
     return lambda: int(bpf_map.work(params, False).facts["migration"]["entries"])
+
+
+def _audit(_: ExitStack, arguments: argparse.Namespace) -> Operation:
+    return lambda: _node_info(arguments.bpffs, arguments.cgroup_root)
+
+
+def _node_info(bpffs: str, cgroup_root: str) -> int:
+    """The whole module with what it imports; entries of the maps that it has counted."""
+    from ansible_collections.bpfops.calico.plugins.modules import node_info
+
+    params = {name: spec.get("default") for name, spec in node_info.ARGUMENT_SPEC.items()}
+    params.update(bpffs=bpffs, cgroup_root=cgroup_root)
+    result = node_info.work(params, True)
+    if result.findings or not result.facts["interfaces_known"]:
+        raise SystemExit(f"The node is not healthy: {result.findings} {result.warnings}")
+    return sum(one["entries"] or 0 for one in result.facts["maps"])
 
 
 def _side(stack: ExitStack, path: str) -> Side:

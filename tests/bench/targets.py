@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from tests.bench import copies, lateness, plays
+from tests.bench import audits, copies, lateness, plays
 from tests.bench.copies import WAYS
 from tests.bench.passes import Case, has_map_iterators
 from tests.bench.results import Results, p99, ratio, worst
@@ -43,6 +43,7 @@ def targets(results: Results) -> list[Target]:
         *_passes(results),
         *_delays(results),
         *_plays(results),
+        *_audits(results),
     ]
 
 
@@ -107,3 +108,9 @@ def _plays(results: Results) -> Iterator[Target]:
     yield Target("no-op play of one bpf_map, to one of ansible.builtin.ping", one, 1.3)
     more = ratio(results.further_task(plays.NO_OP), results.further_task(plays.PING))
     yield Target("each further no-op bpf_map task, to one more ping", more, 1.3)
+
+
+def _audits(results: Results) -> Iterator[Target]:
+    scale = results.scale
+    title = f"node_info, {scale.audit_pods} pods and {scale.audit_entries:,} conntrack entries"
+    yield Target(title, results.audit(audits.FULL), 3, " s")
