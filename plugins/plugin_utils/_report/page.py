@@ -106,6 +106,7 @@ def _severity(severity: str, groups: list[dict[str, Any]]) -> dict[str, Any]:
     ]
     return {
         "severity": severity,
+        "word": text.severity_word(len(places), severity),
         "count": len(places),
         "nodes": len({place["node"] for place in places}),
     }

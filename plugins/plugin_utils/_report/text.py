@@ -84,7 +84,12 @@ def counted(count: int, one: str, many: str = "") -> str:
 
 def of_severity(count: int, severity: str) -> str:
     """A count of findings: 1 critical, 2 warnings, 3 info."""
-    return counted(count, severity, "warnings" if severity == "warning" else severity)
+    return f"{number(count)} {severity_word(count, severity)}"
+
+
+def severity_word(count: int, severity: str) -> str:
+    """What so many findings are called."""
+    return "warnings" if severity == "warning" and count != 1 else severity
 
 
 def upstream(reference: Any) -> dict[str, str]:
