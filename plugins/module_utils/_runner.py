@@ -38,12 +38,17 @@ class Result(NamedTuple):
 def run_module(
     work: Callable[[Mapping[str, Any], bool], Result],
     argument_spec: Mapping[str, Any],
+    needs_bpf: Callable[[Mapping[str, Any]], bool] = lambda params: True,
     **keywords: Any,
 ) -> None:
-    """Run ``work(params, check_mode)`` and exit; every expected error becomes a failure."""
+    """Run ``work(params, check_mode)`` and exit; every expected error becomes a failure.
+
+    The rights to use BPF are asked for first, unless ``needs_bpf(params)`` says otherwise.
+    """
     module = AnsibleModule(argument_spec=argument_spec, supports_check_mode=True, **keywords)
     try:
-        require_bpf_rights()
+        if needs_bpf(module.params):
+            require_bpf_rights()
         result = work(module.params, module.check_mode)
     except MissingLibraryError as error:
         module.fail_json(msg=missing_required_lib(error.library))

@@ -54,6 +54,12 @@ def put(fd: int, key: bytes, value: bytes) -> None:
     call(2, struct.pack("<IIQQQ", fd, 0, address(k), address(v), 0))
 
 
+def put_batch(fd: int, keys: bytes, values: bytes, count: int) -> None:
+    """Packed entries in one call (Linux 5.6)."""
+    k, v = (ctypes.create_string_buffer(data, len(data)) for data in (keys, values))
+    call(26, struct.pack("<4QIIQQ", 0, 0, address(k), address(v), count, fd, 0, 0))
+
+
 def get(fd: int, key: bytes, size: int) -> bytes | None:
     k, v = ctypes.create_string_buffer(key, len(key)), ctypes.create_string_buffer(size)
     try:

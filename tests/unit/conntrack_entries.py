@@ -29,7 +29,7 @@ def entry(
     key = struct.pack("<I", choose([1, 6, 6, 6, 17, 58, 132]))
     key += bytes(choose(b"abcd") for _ in range(2 * width)) + struct.pack("<HH", 7, 9)
     value = bytearray(layout.value_size)
-    first = choose([0, NOW - 3 * SECOND, NOW - 50 * SECOND])
+    first = choose([0, *(NOW - seconds * SECOND for seconds in (3, 10, 50))])
     age = choose(range(4000)) * SECOND if idle is None else idle
     struct.pack_into("<QQ", value, 0, first, NOW - age)
     value[16] = choose([0, 0, 1, 2])

@@ -19,13 +19,17 @@ Work = Callable[[Any, bool], Result]
 
 
 def answer(
-    work: Work, capsys: Any, monkeypatch: Any, rights: Callable[[], None] = lambda: None
+    work: Work,
+    capsys: Any,
+    monkeypatch: Any,
+    rights: Callable[[], None] = lambda: None,
+    **keywords: Any,
 ) -> dict[str, Any]:
     """What the module prints when it does ``work``."""
 
     class Module:
         def __init__(self, **keywords: Any) -> None:
-            self.params: dict[str, Any] = {}
+            self.params: dict[str, Any] = {"state": "read"}
             self.check_mode = False
             self.warnings: list[str] = []
 
@@ -43,7 +47,7 @@ def answer(
     monkeypatch.setattr(_runner, "AnsibleModule", Module)
     monkeypatch.setattr(_runner, "require_bpf_rights", rights)
     with pytest.raises(SystemExit):
-        _runner.run_module(work, {})
+        _runner.run_module(work, {}, **keywords)
     return dict(json.loads(capsys.readouterr().out))
 
 
@@ -79,6 +83,14 @@ def test_rights_are_checked_before_the_work(capsys: Any, monkeypatch: pytest.Mon
 
     result = answer(work, capsys, monkeypatch, refuse)
     assert result["msg"] == "BPF maps need root or CAP_BPF."
+    result = answer(
+        lambda params, check: Result(),
+        capsys,
+        monkeypatch,
+        refuse,
+        needs_bpf=lambda params: params["state"] != "read",
+    )
+    assert "msg" not in result
 
 
 def test_changed_follows_from_the_actions(capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Many packed conntrack entries at once: which are still alive, and moving them in time.
+"""Many packed conntrack entries at once: which are still alive, and taking them to another boot.
 
 The answers are those of conntrack_liveness for each entry; an entry costs about a microsecond.
 """
@@ -58,13 +58,12 @@ class Judge:
         return created and self._now < word + self._timeouts.creation_grace
 
 
-def shift_times(values: memoryview, count: int, stride: int, by: int) -> None:
-    """Move last_seen and the time in the first word of ``count`` values by ``by`` ns, in place.
+def rebase_times(values: memoryview, count: int, stride: int) -> None:
+    """Let ``count`` values of another boot count as last seen when this boot began, in place.
 
-    A time that would lie before the clock's beginning becomes its beginning; a first word of 0 is
-    no time and stays.
+    That is the latest instant before this boot, and the earliest that its clock can tell. A first
+    word of 0 is no time and stays.
     """
     words, step = words_of(values, count, stride), stride // 8
-    first, seen = words[::step].tolist(), words[LAST_SEEN // 8 :: step].tolist()
-    words[::step] = memoryview(array("Q", [word and max(1, word + by) for word in first]))
-    words[LAST_SEEN // 8 :: step] = memoryview(array("Q", [max(0, time + by) for time in seen]))
+    words[::step] = memoryview(array("Q", map(bool, words[::step].tolist())))
+    words[LAST_SEEN // 8 :: step] = memoryview(bytes(8 * count)).cast("Q")

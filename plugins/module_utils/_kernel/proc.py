@@ -30,6 +30,16 @@ def possible_cpus() -> int:
     return parse_cpu_list(Path("/sys/devices/system/cpu/possible").read_text("ascii"))
 
 
+def node_name() -> str:
+    """The host name, that of this UTS namespace."""
+    return platform.node()
+
+
+def boot_id() -> str:
+    """This boot's random id, 32 hexadecimal digits."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip().replace("-", "")
+
+
 def fdinfo(fd: int) -> dict[str, str]:
     """The lines of /proc/self/fdinfo: for a map memlock in bytes and frozen (5.2) among others."""
     lines = Path(f"/proc/self/fdinfo/{fd}").read_text("ascii").splitlines()

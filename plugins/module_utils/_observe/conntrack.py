@@ -114,8 +114,8 @@ def _facts(
         "by_protocol": by_protocol(groups),
         "by_type": by_type(groups),
         "by_tcp_state": by_tcp_state(groups),
-        "idle": _buckets(histogram((group.group.age, group.entries) for group in groups)),
-        "remaining_life": _buckets(histogram(left)) if certain else None,
+        "idle": buckets(histogram((group.group.age, group.entries) for group in groups)),
+        "remaining_life": buckets(histogram(left)) if certain else None,
         "top_sources": _talkers(tally, top),
         "top_sources_exact": not tally.forgotten,
         "matched": selection.matched,
@@ -123,8 +123,9 @@ def _facts(
     }
 
 
-def _buckets(buckets: Iterable[Bucket]) -> list[dict[str, Any]]:
-    return [{"below_seconds": bucket.below, "entries": bucket.entries} for bucket in buckets]
+def buckets(found: Iterable[Bucket]) -> list[dict[str, Any]]:
+    """A histogram as results show it."""
+    return [{"below_seconds": bucket.below, "entries": bucket.entries} for bucket in found]
 
 
 def _talkers(tally: Tally, top: int) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from .._calico.maps import rows_named
 from .._errors import RefusedError, SyscallError
 from .._kernel import bpffs, proc
 from .._kernel.maps import Map
+from .._kernel.passes import carry
 from .._kernel.programs import ProgInfo, loaded_programs
 from .._kernel.readers import Side, count_entries
 from .._plan import conntrack_map as planner
@@ -181,7 +182,10 @@ def _compared(task: Task, seen: Seen) -> Seen:
     if not pairs:
         return seen
     expiry = expiry_for(task, seen)
-    pending = {source.id: _pending(target, source, expiry) for target, source in pairs}
+    pending = {
+        source.id: _pending(target, source, expiry, bool(seen.users.get(source.id)))
+        for target, source in pairs
+    }
     return seen._replace(pending=pending)
 
 
@@ -190,10 +194,14 @@ def expiry_for(task: Task, seen: Seen) -> Expiry:
     return expiry_of(release_of(task, seen), task.timeouts, proc.netfilter_seconds)
 
 
-def _pending(target_id: int, source: Source, expiry: Expiry) -> Pending:
+def _pending(target_id: int, source: Source, expiry: Expiry, used: bool) -> Pending:
+    """What is to be carried over; of a map in use fast, as it is another number soon."""
     with Map.from_id(source.id) as old, Map.from_id(target_id) as live, readable(old) as side:
-        rule = newer(source.since, source.clear, dry_run=True)
-        return carry_alive(side, Side(live, live.info().spec), rule, expiry)
+        rule, target = newer(source.since, source.clear, dry_run=True), Side(live, live.info().spec)
+        if used:
+            found = carry(side, target, rule)
+            return Pending(found.inserted, found.updated)
+        return carry_alive(side, target, rule, expiry)
 
 
 def map_facts(task: Task) -> list[dict[str, Any]]:

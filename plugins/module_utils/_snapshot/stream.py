@@ -62,6 +62,15 @@ class Block(NamedTuple):
     values: memoryview
 
 
+class _Frame(NamedTuple):
+    """A block's table, entries, and bytes of its keys and values."""
+
+    table: int
+    entries: int
+    keys: int
+    values: int
+
+
 class SnapshotReader:
     """Reads a snapshot, whose checksum holds before anything else of it is believed.
 
@@ -79,6 +88,7 @@ class SnapshotReader:
         )
         self._buffer = bytearray()
         self.entries = self._totals()
+        self._require_consistent()
 
     def _verified(self) -> str:
         end = self._file.seek(0, 2) - CHECKSUM_SIZE
@@ -99,32 +109,39 @@ class SnapshotReader:
         self._file.seek(-CHECKSUM_SIZE - 8 * tables, 2)
         return struct.unpack(f"<{tables}Q", self._read(8 * tables))
 
-    def blocks(self) -> Iterator[Block]:
-        """All blocks, in the order in which they were saved. Raises FormatError."""
-        self._file.seek(ORIGIN_SIZE + TABLE_SIZE * len(self.header.tables))
-        counted = [0] * len(self.header.tables)
-        while True:
-            table, count = BLOCK.unpack(self._read(BLOCK.size))
-            if table == END:
-                break
-            yield self._block(table, count)
-            counted[table] += count
+    def _require_consistent(self) -> None:
+        counted = [0] * len(self.entries)
+        for frame in self._frames():
+            counted[frame.table] += frame.entries
         if tuple(counted) != self.entries:
             raise _inconsistent()
 
-    def _block(self, table: int, count: int) -> Block:
-        if table >= len(self.header.tables):
-            raise _inconsistent()
-        sizes = self.header.tables[table]
-        keys, values = count * sizes.key_size, count * sizes.value_size
-        if keys + values > MAX_BLOCK_BYTES:
-            raise _inconsistent()
-        if len(self._buffer) < keys + values:
-            self._buffer = bytearray(keys + values)
-        view = memoryview(self._buffer)[: keys + values]
-        if self._file.readinto(view) != len(view):  # type: ignore[attr-defined]
-            raise _inconsistent()
-        return Block(table, count, view[:keys], view[keys:])
+    def blocks(self) -> Iterator[Block]:
+        """All blocks, in the order in which they were saved."""
+        for table, entries, keys, values in self._frames():
+            if len(self._buffer) < keys + values:
+                self._buffer = bytearray(keys + values)
+            view = memoryview(self._buffer)[: keys + values]
+            if self._file.readinto(view) != len(view):  # type: ignore[attr-defined]
+                raise _inconsistent()
+            yield Block(table, entries, view[:keys], view[keys:])
+
+    def _frames(self) -> Iterator[_Frame]:
+        """What each block holds; the file then stands at its keys."""
+        place = ORIGIN_SIZE + TABLE_SIZE * len(self.header.tables)
+        while True:
+            self._file.seek(place)
+            table, entries = BLOCK.unpack(self._read(BLOCK.size))
+            if table == END:
+                return
+            if table >= len(self.header.tables):
+                raise _inconsistent()
+            sizes = self.header.tables[table]
+            frame = _Frame(table, entries, entries * sizes.key_size, entries * sizes.value_size)
+            if frame.keys + frame.values > MAX_BLOCK_BYTES:
+                raise _inconsistent()
+            yield frame
+            place += BLOCK.size + frame.keys + frame.values
 
     def _read(self, size: int) -> bytes:
         data = self._file.read(size)
