@@ -149,7 +149,7 @@ findings:
 from typing import Any, Mapping
 
 from ..module_utils._execute.removal import carry_out
-from ..module_utils._observe.connect_time import observe, require_cgroup
+from ..module_utils._observe.connect_time import observe, where
 from ..module_utils._observe.node.task import Task
 from ..module_utils._plan.connect_time import (
     Desired,
@@ -159,11 +159,9 @@ from ..module_utils._plan.connect_time import (
     desired,
     plan,
     program_facts,
-    release_of,
     require_expected,
 )
 from ..module_utils._plan.findings import finding_facts
-from ..module_utils._plan.inputs import directory_path
 from ..module_utils._runner import Result, Steps, converge, run_module
 
 ARGUMENT_SPEC: dict[str, Any] = {
@@ -185,49 +183,45 @@ ARGUMENT_SPEC: dict[str, Any] = {
 }
 
 
-def work(params: Mapping[str, Any], check_mode: bool) -> Result:
-    """Bring the cgroup to what the task declares."""
-    wanted, where = desired(params), _task(params)
-    require_cgroup(where.cgroup_root)
-    notes: list[str] = []
-    skipped: list[str] = []
+class Work:
+    """One task; keeps what its steps have to tell."""
 
-    def look() -> Observed:
-        seen, warnings = observe(where)
-        notes[:] = warnings
+    def __init__(self, wanted: Desired, place: Task) -> None:
+        self.wanted = wanted
+        self.place = place
+        self.notes: tuple[str, ...] = ()
+        self.skipped: tuple[str, ...] = ()
+
+    def observe(self) -> Observed:
+        """The node now."""
+        seen, self.notes = observe(self.place)
         return seen
 
-    def execute(planned: Plan) -> dict[str, Any]:
-        skipped.extend(carry_out(planned.actions))
+    def execute(self, planned: Plan) -> dict[str, Any]:
+        """Remove what is planned."""
+        self.skipped = carry_out(planned.actions)
         return {}
 
+    def unfinished(self, planned: Plan) -> list[str]:
+        """What is proven Calico's and still there."""
+        return [step.object for step in plan(self.wanted, self.observe()).actions]
+
+    def show(self, seen: Observed, planned: Plan) -> Result:
+        """The module's answer."""
+        return result(self.wanted, seen, planned, (*self.notes, *self.skipped))
+
+
+def work(params: Mapping[str, Any], check_mode: bool) -> Result:
+    """Bring the cgroup to what the task declares."""
+    task = Work(desired(params), where(params))
     steps = Steps(
-        observe=look,
-        plan=lambda seen: plan(wanted, seen),
-        execute=execute,
-        unfinished=lambda planned: [step.object for step in plan(wanted, look()).actions],
-        show=lambda seen, planned: result(wanted, seen, planned, (*notes, *skipped)),
+        observe=task.observe,
+        plan=lambda seen: plan(task.wanted, seen),
+        execute=task.execute,
+        unfinished=task.unfinished,
+        show=task.show,
     )
     return converge(steps, check_mode, params["lock_timeout"])
-
-
-def _task(params: Mapping[str, Any]) -> Task:
-    bpffs = params["bpffs"]
-    directory_path("bpffs", bpffs)
-    if params["cgroup_root"] is not None:
-        directory_path("cgroup_root", params["cgroup_root"])
-    pin_dir = f"{bpffs.rstrip('/')}/tc/globals"
-    release = release_of(params)
-    return Task(
-        bpffs=bpffs,
-        pin_dir=pin_dir,
-        cgroup_root=params["cgroup_root"],
-        interfaces=(),
-        count_entries=False,
-        release=release,
-        conntrack_size=None,
-        cgroup_subpath=params["cgroup_subpath"] or "",
-    )
 
 
 def result(wanted: Desired, seen: Observed, planned: Plan, notes: tuple[str, ...]) -> Result:

@@ -16,7 +16,6 @@ from ansible_collections.bpfops.calico.plugins.module_utils._calico.evidence imp
 )
 from ansible_collections.bpfops.calico.plugins.module_utils._calico.versions import parse_range
 from ansible_collections.bpfops.calico.plugins.module_utils._errors import (
-    BadInputError,
     RefusedError,
     UnverifiedError,
 )
@@ -44,7 +43,6 @@ PARAMS = {
     "host_nat": "Enabled",
     "families": ["ipv4"],
     "on_mismatch": "fail",
-    "cgroup_subpath": None,
 }
 
 
@@ -179,9 +177,3 @@ def test_nothing_is_said_without_cgroup2() -> None:
     bare = observed._replace(node=observed.node._replace(cgroups=(), cgroup_mounted=False))
     with pytest.raises(RefusedError, match="no cgroup2 file system is mounted"):
         planner.plan(wanted(), bare)
-
-
-@pytest.mark.parametrize("subpath", ["/kubepods", "../x", "a/../../b"])
-def test_a_subpath_that_leaves_the_root(subpath: str) -> None:
-    with pytest.raises(BadInputError, match="is not a path below the cgroup root"):
-        wanted(cgroup_subpath=subpath)

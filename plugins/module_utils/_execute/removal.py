@@ -31,13 +31,14 @@ from .._plan.removal import (
 
 _PARENTS = {"ingress": tc.INGRESS, "egress": tc.EGRESS}
 _GONE = frozenset({errno.ENOENT, errno.ENODEV, errno.ENXIO})
+_IN_USE = frozenset({errno.EBUSY, errno.ENOTEMPTY})
 _OBJECTS: dict[str, type[Any]] = {"map": Map, "program": Program, "link": Link}
 
 
 def carry_out(
     steps: Iterable[Step], before: Callable[[Step], None] = lambda step: None
 ) -> tuple[str, ...]:
-    """Do the steps in their order; sentences on those whose object was not there any more.
+    """Do the steps in their order; sentences on those that could not be done as planned.
 
     ``before`` is called before each step and may raise to stop. Raises SyscallError,
     MissingLibraryError.
@@ -46,7 +47,7 @@ def carry_out(
     for step in steps:
         before(step)
         if not _attempt(step.target):
-            notes.append(f"{step.object} was gone, or something else was in its place by then.")
+            notes.append(f"{step.object} was gone or in use, or something else was in its place.")
     return tuple(notes)
 
 
@@ -55,7 +56,7 @@ def _attempt(target: Target) -> bool:
     try:
         return _DO[type(target)](target)
     except (SyscallError, OSError) as error:
-        if error.errno in _GONE:
+        if error.errno in _GONE | _IN_USE:
             return False
         raise
 
@@ -107,9 +108,12 @@ def _link(wanted: LinkAt) -> bool:
 
 
 def _xdp(wanted: XdpAt) -> bool:
+    mode = xdp.MODE_NAMES.get(wanted.mode)
+    if mode is None:
+        return False
     with Program.from_id(wanted.prog_id) as program:
         try:
-            xdp.detach_only(wanted.ifindex, xdp.MODE_NAMES[wanted.mode], program.fd)
+            xdp.detach_only(wanted.ifindex, mode, program.fd)
         except SyscallError as error:
             if error.errno == errno.EEXIST:
                 return False
@@ -139,12 +143,7 @@ def _id_at(wanted: PinAt) -> int:
 
 
 def _directory(wanted: DirectoryAt) -> bool:
-    try:
-        Path(wanted.path).rmdir()
-    except OSError as error:
-        if error.errno == errno.ENOTEMPTY:
-            return False
-        raise
+    Path(wanted.path).rmdir()
     return True
 
 

@@ -8,7 +8,7 @@ from typing import Iterator
 
 from .._calico import ownership
 from .._calico.evidence import Ownership, Verdict
-from .._calico.places import CONNECT_LINKS, TCX_LINKS
+from .._calico.places import CONNECT_LINKS, NETKIT_LINKS, TCX_LINKS
 from .._errors import SyscallError
 from .._kernel.links import Link, LinkInfo
 from .._kernel.objects import open_pin
@@ -17,9 +17,11 @@ from .._plan.findings_input import Loaded, Node, Pin
 from .._uapi.bpf import AttachType, LinkType
 from .node.programs import Programs
 
-_TCX_HOOKS: dict[int | None, str] = {
+_HOOKS: dict[int | None, str] = {
     AttachType.TCX_INGRESS: "ingress",
     AttachType.TCX_EGRESS: "egress",
+    AttachType.NETKIT_PEER: "ingress",
+    AttachType.NETKIT_PRIMARY: "egress",
 }
 _ELSEWHERE = Ownership(Verdict.UNPROVEN, ("It attaches a program where nobody looked.",))
 
@@ -27,20 +29,21 @@ _ELSEWHERE = Ownership(Verdict.UNPROVEN, ("It attaches a program where nobody lo
 def connect_pins(node: Node) -> tuple[LinkPin, ...]:
     """Links pinned where felix pins those of connect-time programs."""
     shown = {one.link_id for one in node.connect_time}
-    return tuple(_pins(node, CONNECT_LINKS, shown))
+    return tuple(_pins(node, (CONNECT_LINKS,), shown))
 
 
-def tcx_pins(node: Node) -> tuple[LinkPin, ...]:
-    """Links pinned where felix pins those of TCX programs."""
+def interface_pins(node: Node) -> tuple[LinkPin, ...]:
+    """Links pinned where felix pins those of TCX and netkit programs."""
     shown = {one.link_id for interface in node.interfaces for one in interface.attachments}
-    return tuple(_pins(node, TCX_LINKS, shown))
+    return tuple(_pins(node, (TCX_LINKS, NETKIT_LINKS), shown))
 
 
-def _pins(node: Node, directory: str, shown: set[int | None]) -> Iterator[LinkPin]:
+def _pins(node: Node, directories: tuple[str, ...], shown: set[int | None]) -> Iterator[LinkPin]:
     programs = Programs()
     for one in node.pins:
         path = PurePosixPath(one.path)
-        if one.kind != "link" or path.parent.name != directory or one.object_id in shown:
+        directory = path.parent.name
+        if one.kind != "link" or directory not in directories or one.object_id in shown:
             continue
         found = _owner(one, f"{directory}/{path.name}", programs)
         if found is not None and one.object_id is not None:
@@ -57,14 +60,15 @@ def _owner(one: Pin, pin: str, programs: Programs) -> Ownership | None:
         return None
     if not one.severed or program is None:
         return _ELSEWHERE
-    if info.type == LinkType.TCX:
-        return _tcx(info, program, pin)
-    seen = ownership.CgroupProgram(info.attach_type or -1, program.evidence, True, True, pin)
-    return ownership.cgroup_program(seen)
+    if info.type == LinkType.CGROUP:
+        seen = ownership.CgroupProgram(info.attach_type or -1, program.evidence, True, True, pin)
+        return ownership.cgroup_program(seen)
+    return _of_interface(info, program, pin)
 
 
-def _tcx(info: LinkInfo, program: Loaded, pin: str) -> Ownership:
+def _of_interface(info: LinkInfo, program: Loaded, pin: str) -> Ownership:
     """The interface is gone; its name is in the constants of the program."""
     device = program.evidence.iface_name.rstrip("-")
-    hook = _TCX_HOOKS.get(info.attach_type, "")
-    return ownership.tcx_link(ownership.TcxLink(device, hook, program.evidence, info.type, pin))
+    hook = _HOOKS.get(info.attach_type, "")
+    seen = ownership.TcxLink(device, hook, program.evidence, info.type, pin)
+    return ownership.netkit_link(seen) if info.type == LinkType.NETKIT else ownership.tcx_link(seen)

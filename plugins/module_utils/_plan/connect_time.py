@@ -7,8 +7,7 @@ from typing import Any, Iterable, Iterator, Mapping, NamedTuple
 
 from .._calico.connect_time import HOOKS, settings_of, variants_of, wanted_hooks
 from .._calico.evidence import Verdict
-from .._calico.rows import require_known
-from .._calico.versions import VersionSet, parse_release
+from .._calico.versions import VersionSet
 from .._errors import BadInputError, RefusedError, UnverifiedError
 from .connect_removal import KIND, LinkPin, detachments, left_alone, method, pins_of, place, severed
 from .felix_mode import Agent, evidence
@@ -51,9 +50,6 @@ def desired(params: Mapping[str, Any]) -> Desired:
     families = tuple(sorted(set(params["families"])))
     if not families:
         raise BadInputError("families", [], "has to name ipv4, ipv6 or both")
-    subpath = params["cgroup_subpath"] or ""
-    if subpath.startswith("/") or ".." in subpath.split("/"):
-        raise BadInputError("cgroup_subpath", subpath, "is not a path below the cgroup root")
     return Desired(
         params["state"],
         params["load_balancing"] or "",
@@ -61,15 +57,6 @@ def desired(params: Mapping[str, Any]) -> Desired:
         families,
         params["on_mismatch"] == "report",
     )
-
-
-def release_of(params: Mapping[str, Any]) -> VersionSet | None:
-    """The stated release. Raises BadInputError."""
-    if params["calico_version"] is None:
-        return None
-    release = parse_release(params["calico_version"])
-    require_known(release)
-    return release
 
 
 def plan(wanted: Desired, seen: Observed) -> Plan:
