@@ -3,13 +3,20 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Collection, NamedTuple
 
+from .codecs.ifstate import NONE, IfState
+from .preamble import JUMP_MAPS
 from .rows import Table, since
 from .versions import VersionSet
 
 NO_INDEX = 0xFFFFFFFF
 """-1 as the unsigned value that means: no index."""
+
+WORKLOAD = 0x1
+"""The flag of a workload's interface, in all releases (programs 3.1)."""
+WORKLOAD_PREFIX = "cali"
+"""How names of workloads' interfaces begin by default (programs 1.1, InterfacePrefix)."""
 
 
 class IfstateLayout(NamedTuple):
@@ -114,3 +121,28 @@ def filter_field(meaning: str, hook: str, workload: bool) -> str:
     if swapped:
         hook = {"ingress": "egress", "egress": "ingress"}[hook]
     return f"tc_filter_{hook}"
+
+
+def is_workload(name: str, flags: int | None) -> bool:
+    """Whether an interface is a workload's: by felix's ``flags``, without them by its name."""
+    return name.startswith(WORKLOAD_PREFIX) if flags is None else bool(flags & WORKLOAD)
+
+
+def hook_of_policy(
+    maps: Collection[str], slots: Collection[int], entry: IfState | None
+) -> str | None:
+    """The tc hook of a workload's entry program; None when that cannot be told.
+
+    From 3.31.3 on the jump map among its ``maps`` names the hook. Before, the slots of the policy
+    in its constants are those of one direction in the interface's ``entry``.
+    """
+    hooks = {row.hook for row in JUMP_MAPS if row.jump in maps} & {"ingress", "egress"}
+    if len(hooks) == 1:
+        return hooks.pop()
+    if entry is None:
+        return None
+    inward = {entry.ingress_v4, entry.ingress_v6} - {None, NONE}
+    outward = {entry.egress_v4, entry.egress_v6} - {None, NONE}
+    policies = {"egress": inward, "ingress": outward}
+    found = [hook for hook, indices in policies.items() if indices.intersection(slots)]
+    return found[0] if len(found) == 1 else None
