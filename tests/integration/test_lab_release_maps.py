@@ -75,6 +75,11 @@ def test_other_size_breaks_the_attachment(release: str) -> None:
     assert filters(NODE) == before
     names = sorted({interface for interface, _ in before})
     assert (agent(NODE)["dirty"], agent(NODE)["running"]) == (names, True)
+    # From 3.28 on the readiness probe tells.
+    blind = release == "3.27.3"
+    done = seen.run(NODE, "lab-agent", "ready")
+    assert (done.returncode == 0, agent(NODE)["ready"]) == (blind, blind)
+    assert blind or all(name in done.stderr for name in names)
     # The map has moved, `_old` is gone, and the jump maps of the old programs are kept.
     shown = seen.pins(NODE)
     assert shown[CT3]["max_entries"] == 1000
@@ -85,6 +90,7 @@ def test_other_size_breaks_the_attachment(release: str) -> None:
     seen.configure(NODE, release)
     assert seen.restart(NODE).stderr == ""
     assert agent(NODE)["dirty"] == []
+    assert seen.run(NODE, "lab-agent", "ready").returncode == 0
     assert not any("/old_jumps/" in path for path in seen.pins(NODE))
     _ping()
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""lab-agent start | stop | restart | status."""
+"""lab-agent start | stop | restart | status | ready."""
 
 import json
 import sys
@@ -16,7 +16,21 @@ def _status() -> None:
     print(json.dumps(daemon.status()))
 
 
-COMMANDS = {"start": daemon.start, "stop": daemon.stop, "restart": _restart, "status": _status}
+def _ready() -> None:
+    """As `calico-node -felix-ready`: status 1 and the reason when it is not ready."""
+    reason = daemon.status()["not_ready"]
+    if reason:
+        raise daemon.NotReadyError(reason)
+
+
+ERRORS = (config.ConfigError, libbpf.LibbpfError, pinned.MapError, daemon.NotReadyError, OSError)
+COMMANDS = {
+    "start": daemon.start,
+    "stop": daemon.stop,
+    "restart": _restart,
+    "status": _status,
+    "ready": _ready,
+}
 
 
 def main() -> int:
@@ -26,7 +40,7 @@ def main() -> int:
         return 2
     try:
         COMMANDS[sys.argv[1]]()
-    except (config.ConfigError, libbpf.LibbpfError, pinned.MapError, OSError) as error:
+    except ERRORS as error:
         print(f"lab-agent: {error}", file=sys.stderr)
         return 1
     return 0

@@ -25,6 +25,10 @@ HOOKS = (
 )
 
 
+class NotReadyError(Exception):
+    """The readiness probe fails; the text says why."""
+
+
 def start() -> None:
     """Load, attach, and return when the background process holds everything."""
     with config.PID_FILE.open("a+") as pid_file:
@@ -70,7 +74,18 @@ def status() -> dict[str, Any]:
         attached = json.loads(config.STATE_FILE.read_text())
     sums = libbpf.per_cpu_sums(config.COUNTERS_PIN, len(config.COUNTERS))
     counters = {name: sums[index] for index, name in enumerate(config.COUNTERS)}
-    return {"running": pid is not None, "pid": pid, **attached, **counters}
+    health = not_ready(attached) if pid else "The agent does not run."
+    state = {"running": pid is not None, "pid": pid, "ready": not health, "not_ready": health}
+    return {**state, **attached, **counters}
+
+
+def not_ready(attached: dict[str, Any]) -> str:
+    """Why calico-node would not be ready, or an empty text; before 3.28 it does not notice."""
+    minor = int((attached.get("release") or "3.29").split(".")[1])
+    dirty = attached.get("dirty")
+    if minor < 28 or not dirty:
+        return ""
+    return f"BPFEndpointManager: Failed to configure some interfaces: {' '.join(dirty)}."
 
 
 def _load_and_attach() -> tuple[dict[str, Any], libbpf.BpfObject]:

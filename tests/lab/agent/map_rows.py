@@ -8,6 +8,7 @@ from typing import NamedTuple
 HASH, PROG_ARRAY, PERF_EVENTS, PERCPU_HASH, PERCPU_ARRAY = 1, 3, 4, 5, 6
 LRU_HASH, LPM_TRIE = 9, 11
 NO_PREALLOC = 1
+CONNTRACK_SIZE = "BPFMapSizeConntrack"
 
 
 class MapRow(NamedTuple):
@@ -26,9 +27,7 @@ class MapRow(NamedTuple):
 
 def _conntrack(version: int, kind: int, flags: int) -> MapRow:
     name = f"cali_%_ct{version}"
-    return MapRow(
-        name, kind, (16, 88), 512000, flags, (40, 128), "BPFMapSizeConntrack", by_bpf=True
-    )
+    return MapRow(name, kind, (16, 88), 512000, flags, (40, 128), CONNTRACK_SIZE, by_bpf=True)
 
 
 def _state(version: int, value: int, entries: int = 2) -> MapRow:
@@ -50,7 +49,7 @@ def _programs(name: str, entries: int) -> MapRow:
 
 CT3 = _conntrack(3, HASH, NO_PREALLOC)
 CT4 = _conntrack(4, LRU_HASH, 0)
-CT2 = MapRow("cali_%_ct2", HASH, (16, 64), 512000, NO_PREALLOC)
+CT2 = MapRow("cali_%_ct2", HASH, (16, 64), 512000, NO_PREALLOC, by_bpf=True)
 CLEANUP = MapRow(
     "cali_%_ccq2",
     HASH,

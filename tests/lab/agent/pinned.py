@@ -9,7 +9,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from . import bpf, plan
+from . import bpf, map_rows, plan, upgrade
 from .map_rows import MapRow
 from .plan import Plan
 
@@ -41,16 +41,26 @@ class Maps:
                 raise
 
     def copy_delta(self) -> None:
-        """What changed in the old conntrack maps since; the old value wins, `_old` goes."""
-        for name, old in self._olds.items():
-            if self._gets_delta(name):
-                new = self.fds[name]
-                now = bpf.as_dict(new)
-                changed = ((k, v) for k, v in bpf.entries(old) if now.get(k) != v)
-                bpf.write(new, changed)
-                _old(PINS / name).unlink()
-            os.close(old)
-        self._olds.clear()
+        """What changed in the old conntrack maps since; the old value wins, `_old` goes.
+
+        The upgrade of the map's version runs once more before; its failure ends the copy.
+        """
+        for row, spec in plan.specs(self._plan):
+            if row.size_key == map_rows.CONNTRACK_SIZE and self._gets_delta(spec.name):
+                with contextlib.suppress(MapError):
+                    self._upgrade(spec, self.fds[spec.name])
+                    self._copy_changes(spec.name)
+
+    def _copy_changes(self, name: str) -> None:
+        old = self._olds.pop(name, None)
+        if old is None:
+            return
+        new = self.fds[name]
+        now = bpf.as_dict(new)
+        changed = ((k, v) for k, v in bpf.entries(old) if now.get(k) != v)
+        bpf.write(new, changed)
+        _old(PINS / name).unlink()
+        os.close(old)
 
     def _gets_delta(self, name: str) -> bool:
         if not self._plan.ipv6:
@@ -58,16 +68,28 @@ class Maps:
         return name.split("_")[1] in self._plan.release.delta_with_ipv6
 
     def _ensure(self, row: MapRow, spec: bpf.MapSpec) -> None:
+        fd, old = self._made(row, spec)
+        self.fds[spec.name] = fd
+        if old is not None:
+            self._olds[spec.name] = old
+
+    def _made(
+        self, row: MapRow, spec: bpf.MapSpec, *, upgrades: bool = True
+    ) -> tuple[int, int | None]:
+        """The map at the pin, and the one that it replaces if its entries may still change."""
         pin = PINS / spec.name
         _restore_old(pin)
-        fd = self._usable(pin, spec)
+        fd, old = self._usable(pin, spec), None
+        if fd is not None and bpf.info(fd).max_entries == spec.max_entries:
+            return fd, None
         if fd is None:
             fd = bpf.create(spec)
             bpf.pin(fd, pin)
-            self._refuse_downgrade(row)
-        elif bpf.info(fd).max_entries != spec.max_entries:
-            fd = self._resize(row, spec, fd)
-        self.fds[spec.name] = fd
+        else:
+            fd, old = self._resize(row, spec, fd)
+        if upgrades:
+            self._upgrade(spec, fd)
+        return fd, old
 
     def _usable(self, pin: Path, spec: bpf.MapSpec) -> int | None:
         fd = bpf.opened(pin)
@@ -80,7 +102,7 @@ class Maps:
         pin.unlink()
         return None
 
-    def _resize(self, row: MapRow, spec: bpf.MapSpec, old: int) -> int:
+    def _resize(self, row: MapRow, spec: bpf.MapSpec, old: int) -> tuple[int, int | None]:
         pin = PINS / spec.name
         pin.rename(_old(pin))
         new = bpf.create(spec)
@@ -90,15 +112,33 @@ class Maps:
         if next(source, None) is not None:
             raise MapError(f"{spec.name}: new map cannot hold all the data from the old map.")
         if row.by_bpf:
-            self._olds[spec.name] = old
-        else:
-            _old(pin).unlink()
-            os.close(old)
-        return new
+            return new, old
+        _old(pin).unlink()
+        os.close(old)
+        return new, None
 
-    def _refuse_downgrade(self, row: MapRow) -> None:
-        if row.name == "cali_%_ct3" and (PINS / "cali_v4_ct4").exists():
-            raise MapError("cali_v4_ct3: downgrade not supported 4 3.")
+    def _upgrade(self, spec: bpf.MapSpec, target: int) -> None:
+        """Write everything of an earlier version's map into this one, whatever it has."""
+        mine = upgrade.version_of(spec.name)
+        found = mine and upgrade.other_version(PINS, mine)
+        if not mine or not found:
+            return
+        if found > mine:
+            raise MapError(f"{spec.name}: downgrade not supported {found} {mine}.")
+        row = map_rows.CT2
+        if found != 2:
+            # From 3.31 on felix takes the new map's parameters for the old one's:
+            # it empties nothing, migrates nothing, and makes the new map once more.
+            row = map_rows.CT4
+        source, _ = self._made(row, self._source(row, spec), upgrades=False)
+        everything = list(bpf.entries(source))
+        os.close(source)
+        bpf.write(target, upgrade.converted(everything, found))
+
+    def _source(self, row: MapRow, spec: bpf.MapSpec) -> bpf.MapSpec:
+        """An earlier version's map, with the new map's size."""
+        shape = plan.spec(row, self._plan.release, "v4")
+        return shape._replace(max_entries=spec.max_entries)
 
 
 def jump_pins() -> list[tuple[str, Path]]:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from . import bpf, config
 from .config import ConfigError
 from .libbpf import LIB
-from .map_rows import MapRow
+from .map_rows import CONNTRACK_SIZE, MapRow
 from .releases import ENTRY_26, PREAMBLE_27, PREAMBLE_27_V6, RELEASES, Preamble, Release
 
 CONFIG = Path("/etc/calico/lab-agent.cfg")
@@ -95,7 +95,7 @@ def spec(row: MapRow, release: Release, family: str) -> bpf.MapSpec:
     size = row.max_entries
     if row.size_key and (row.sized_v6 or not v6):
         size = config.number(row.size_key, size)
-    if row.size_key == "BPFMapSizeConntrack" and release.scales_conntrack:
+    if row.size_key == CONNTRACK_SIZE and release.scales_conntrack:
         size = _scaled(size)
     return bpf.MapSpec(row.name.replace("%", family), row.type, *sizes, size, row.flags)
 
