@@ -248,9 +248,12 @@ carried:
       description: Entries that were left out as they have expired by the release's timers.
       type: int
     deleted:
+      description: Entries that were left out as they had been deleted from the live map.
+      type: int
+    pruned:
       description:
-        - Settled, entries that were left out as they had been deleted from the live map.
-        - Sized, entries that were deleted from the new map as the old one had lost them.
+        - Entries that were deleted from the new map, as the old one has lost them since they were
+          copied.
       type: int
     passes:
       description: Passes over the old map.

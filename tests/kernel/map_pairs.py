@@ -12,10 +12,18 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from ansible_collections.bpfops.calico.plugins.module_utils._errors import SyscallError
-from ansible_collections.bpfops.calico.plugins.module_utils._kernel import iterator, user_passes
+from ansible_collections.bpfops.calico.plugins.module_utils._kernel import (
+    iterator,
+    passes,
+    user_passes,
+)
 from ansible_collections.bpfops.calico.plugins.module_utils._kernel.maps import Map
 from ansible_collections.bpfops.calico.plugins.module_utils._kernel.readers import Side
-from ansible_collections.bpfops.calico.plugins.module_utils._kernel.rules import Replaces, Rule
+from ansible_collections.bpfops.calico.plugins.module_utils._kernel.rules import (
+    Older,
+    Replaces,
+    Rule,
+)
 from tests.observe import rawbpf
 
 Entries = dict[bytes, bytes]
@@ -24,7 +32,7 @@ Counted = tuple[int, int, int]  # seen, inserted, updated
 
 class Way(NamedTuple):
     carry: Callable[[Side, Side, Rule], Counted]
-    prune: Callable[[Side, Side], int]
+    prune: Callable[..., int]
 
 
 def kernel_carry(source: Side, target: Side, rule: Rule) -> Counted:
@@ -35,18 +43,17 @@ def kernel_carry(source: Side, target: Side, rule: Rule) -> Counted:
     return done[:3]
 
 
-def kernel_prune(source: Side, target: Side) -> int:
-    missing = iterator.missing_keys(source, target)
-    assert missing is not None, "the kernel refused"
-    return sum(target.map.delete(key) for key in missing.keys)
+def kernel_prune(source: Side, target: Side, older: Older | None = None) -> int:
+    assert iterator.missing_keys(source, target) is not None, "the kernel refused"
+    return passes.prune(source, target, older=older).deleted
 
 
 def user_carry(source: Side, target: Side, rule: Rule) -> Counted:
     return user_passes.carry(source, target, rule)[:3]
 
 
-def user_prune(source: Side, target: Side) -> int:
-    return user_passes.prune(source, target).deleted
+def user_prune(source: Side, target: Side, older: Older | None = None) -> int:
+    return user_passes.prune(source, target, older=older).deleted
 
 
 WAYS = {"kernel": Way(kernel_carry, kernel_prune), "user": Way(user_carry, user_prune)}

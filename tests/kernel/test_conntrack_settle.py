@@ -90,6 +90,47 @@ def test_newest_wins_and_the_dead_stay_dead(node: CtNode, name: str) -> None:
     assert node.run(state="settled", calico_version=release).actions == ()
 
 
+def test_what_the_old_map_has_lost_goes_unless_the_new_one_was_written(node: CtNode) -> None:
+    """Entries that were copied and then deleted by the programs of the old map."""
+    old = node.table("cali_v4_ct3", 1000)
+    for number in range(5):
+        rawbpf.put(old, key(number), value(now() - 30 * SECOND, word=number))
+    node.run(calico_version=V3_29, max_entries=2000)
+    new = node.open(node.path("cali_v4_ct3"))
+    for number in (1, 2):
+        rawbpf.delete(old, key(number))
+    user = node.use(new)
+    rawbpf.put(new, key(2), value(word=22))  # a packet has come for it there
+    rawbpf.put(new, key(9), value(word=9))  # a new flow
+    (carried,) = node.run(state="settled", calico_version=V3_29).facts["carried"]
+    assert words(node, "cali_v4_ct3") == {key(0): 0, key(2): 22, key(3): 3, key(4): 4, key(9): 9}
+    assert carried["pruned"] == 1
+    node.end(user)
+
+
+def test_until_a_program_uses_the_new_map_all_in_it_is_copied(node: CtNode) -> None:
+    old = node.table("cali_v4_ct4", 1000)
+    user = node.use(old)
+    node.run(calico_version=V3_31, max_entries=2000)
+    new = node.open(node.path("cali_v4_ct4"))
+    rawbpf.put(new, key(1), value(word=1))  # as a pass would have done
+    ender = threading.Timer(1, node.end, (user,))
+    ender.start()
+    node.run(state="settled", calico_version=V3_31)
+    ender.join()
+    assert words(node, "cali_v4_ct4") == {}
+
+
+def test_a_map_that_was_put_back_loses_nothing(node: CtNode) -> None:
+    """Its own programs have made entries that the one in between never had."""
+    old = node.table("cali_v4_ct3", 1000)
+    node.run(calico_version=V3_29, max_entries=2000)
+    rawbpf.put(old, key(1), value(now() - 5 * SECOND, word=1))
+    node.run(calico_version=V3_29, max_entries=1000)
+    node.run(state="settled", calico_version=V3_29)
+    assert words(node, "cali_v4_ct3") == {key(1): 1}
+
+
 def test_just_over_the_tolerance_is_newer(node: CtNode) -> None:
     old = node.table("cali_v4_ct3", 1000)
     node.run(calico_version=V3_29, max_entries=2000)
@@ -310,8 +351,8 @@ def test_a_note_tells_since_when(node: CtNode) -> None:
     old = node.table("cali_v4_ct3", 1000)
     node.run(calico_version=V3_29, max_entries=2000)
     fd = rawbpf.open_pinned(str(node.own / "note_old_cali_v4_ct3"))
-    since, clear = struct.unpack("<QQ", rawbpf.get(fd, bytes(4), 16) or b"")
-    assert (0 < now() - since < 10 * SECOND, clear) == (True, 0)
+    since, flags = struct.unpack("<QQ", rawbpf.get(fd, bytes(4), 16) or b"")
+    assert (0 < now() - since < 10 * SECOND, flags) == (True, 2)
     rawbpf.put(old, key(1), value(since, word=1))
     rawbpf.put(old, key(2), value(since - 1, word=2))
     node.run(state="settled", calico_version=V3_29)

@@ -13,8 +13,15 @@ import pytest
 from ansible_collections.bpfops.calico.plugins.module_utils._errors import SyscallError
 from ansible_collections.bpfops.calico.plugins.module_utils._kernel.maps import Map
 from ansible_collections.bpfops.calico.plugins.module_utils._kernel.readers import Side
-from ansible_collections.bpfops.calico.plugins.module_utils._kernel.rules import Replaces, Rule
+from ansible_collections.bpfops.calico.plugins.module_utils._kernel.rules import (
+    Older,
+    Replaces,
+    Rule,
+)
 from tests.kernel.map_pairs import (
+    NEW,
+    NOW,
+    OLD,
     SINCE,
     WAYS,
     Maker,
@@ -24,6 +31,7 @@ from tests.kernel.map_pairs import (
     number,
     source_entries,
     target_entries,
+    time_of,
 )
 from tests.kernel.support import ARRAY, HASH, LRU_HASH, NO_PREALLOC
 from tests.observe import rawbpf
@@ -170,6 +178,16 @@ def test_prune(way: Way, make: Maker, key: int, kept: int, gone: int) -> None:
     target = make(LRU_HASH, key, 8, 9000).fill(dict.fromkeys(names, bytes(8)))
     assert way.prune(source.side, target.side) == gone
     assert set(target.dump()) == set(names[:kept])
+
+
+@pytest.mark.parametrize("before", [0, OLD, NOW, NEW, NEW + 1])
+def test_prune_of_what_is_older(way: Way, make: Maker, before: int) -> None:
+    target, source = source_entries(), dict(list(source_entries().items())[:30])
+    made = make(LRU_HASH).fill(target)
+    kept = {k: v for k, v in target.items() if k in source or time_of(v) >= before}
+    gone = len(target) - len(kept)
+    assert way.prune(make(HASH).fill(source).side, made.side, Older(8, before)) == gone
+    assert made.dump() == kept
 
 
 def test_bpftool_sees_the_same(way: Way, make: Maker, pins: Path) -> None:

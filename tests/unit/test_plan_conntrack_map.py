@@ -240,7 +240,7 @@ def test_sources_carry_their_note() -> None:
     node = seen(
         CT3,
         pin("cali_v4_ct4", 8),
-        kept=(kept("cali_v4_ct3", 7, note=st.Note(44, False)), kept("cali_v4_ct4", 5)),
+        kept=(kept("cali_v4_ct3", 7, note=st.Note(44, copied=True)), kept("cali_v4_ct4", 5)),
         strays=(stray("cali_v4_ct4", 4),),
     )
     sources = {

@@ -88,12 +88,12 @@ def _replace(action: Action, work: Work) -> dict[str, Any]:
         held = count_entries(*new) if spec.type in LRU_TYPES else entries
         passes, since = converge(old, new, Progress(held, began), options)
         staged = old.map is not real
-        _keep(real, action.keep, Note(_margin(began if staged else since), source.clear))
+        _keep(real, action.keep, Note(_margin(began if staged else since), source.clear, True))
         swapped = time.monotonic_ns()
         bpffs.replace(new_map, action.path)
         passes += finish(old, new, since, options)
         if not staged:
-            _write_note(action.keep, Note(_margin(swapped), source.clear))
+            _write_note(action.keep, Note(_margin(swapped), source.clear, True))
     return _told(action, source.id, entries, began, _sums(passes))
 
 
@@ -114,7 +114,7 @@ def _restore(action: Action, work: Work) -> dict[str, Any]:
         bpffs.replace(before, action.path)
         bpffs.replace(now, action.keep)
         late = carry_alive(*sides, newer(_margin(began), False), work.expiry)
-        _write_note(action.keep, Note(_margin(swapped), False))
+        _write_note(action.keep, Note(_margin(swapped)))
     inserted = done.inserted + late.inserted
     return _told(action, source.id, inserted, began, done._asdict())
 
@@ -168,7 +168,7 @@ def _sums(passes: list[Pass]) -> dict[str, int]:
         "passes": len(passes),
         "inserted": sum(one.inserted for one in passes),
         "updated": sum(one.updated for one in passes),
-        "deleted": sum(one.deleted for one in passes),
+        "pruned": sum(one.deleted for one in passes),
     }
 
 

@@ -11,15 +11,17 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any, Mapping, Sequence
 
+from .._calico.codecs.conntrack_layout import LAST_SEEN
 from .._calico.conntrack_expiry import Expiry
 from .._errors import UnverifiedError
 from .._kernel.maps import Map
-from .._kernel.passes import carry
+from .._kernel.passes import carry, prune
 from .._kernel.programs import loaded_programs
 from .._kernel.readers import Side
-from .._observe.conntrack_carry import carry_alive, newer, readable
+from .._kernel.rules import Older
+from .._observe.conntrack_carry import TOLERANCE, carry_alive, newer, readable
 from .._observe.conntrack_map import users_of
 from .._observe.conntrack_places import places_of
 from .._plan.conntrack_map_state import Action, Pending, Source, note_path
@@ -42,7 +44,10 @@ def settle(
         waiting = [_Settling(action, expiry, batch_size, stack) for action in actions]
         done = []
         while waiting:
+            looked = time.monotonic_ns()
             users = users_of(list(loaded_programs()))
+            for one in waiting:
+                one.look(users, looked)
             for one in [one for one in waiting if not users.get(one.source.id)]:
                 done.append(one.finish())
                 waiting.remove(one)
@@ -67,8 +72,16 @@ class _Settling:
         self._live = Side(live, live.info().spec)
         self._began = time.monotonic_ns()
         self._since = [self.source.since]
+        self._unwritten = self.source.since
+        self._live_id = live.info().id
         self._sums = Pending()
         self.passes = 0
+        self.pruned = 0
+
+    def look(self, users: Mapping[int, Sequence[str]], now: int) -> None:
+        """Remember until when no program could write the live map: all had the old one still."""
+        if self.source.id in users and self._live_id not in users:
+            self._unwritten = now - TOLERANCE
 
     def follow(self) -> None:
         """One pass; each but the first looks only at what changed since the pass before the last.
@@ -87,10 +100,16 @@ class _Settling:
         self._since = [*self._since, max(0, now - TIME_MARGIN)][-2:]
 
     def finish(self) -> dict[str, Any]:
-        """The last pass, and the end of the old map's pins."""
+        """The last pass, and the end of the old map's pins.
+
+        What was copied, was not written since, and is no longer in the old map was deleted there.
+        """
         with readable(self._old) as side:
             rule = newer(self._since[0], self.source.clear)
             last = carry_alive(side, self._live, rule, self._expiry, self._batch_size)
+            if self.source.copied:
+                older = Older(LAST_SEEN, self._unwritten)
+                self.pruned = prune(side, self._live, self._batch_size, older).deleted
         first, self._sums = self._sums, Pending()
         self._add(last)
         for path in reversed(self.source.paths):
@@ -105,6 +124,7 @@ class _Settling:
             "updated": first.updated + last.updated,
             "expired": last.expired,
             "deleted": last.deleted,
+            "pruned": self.pruned,
             "passes": self.passes,
             "duration_ms": (time.monotonic_ns() - self._began) // 1_000_000,
         }

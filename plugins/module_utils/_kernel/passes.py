@@ -9,10 +9,15 @@ after one more in the kernel.
 
 from __future__ import annotations
 
+import struct
+
 from . import iterator, user_passes
+from .maps import value_slot
 from .readers import DEFAULT_BATCH, Side
-from .rules import Pass, Rule
+from .rules import Older, Pass, Rule
 from .writers import delete_keys
+
+_TIME = struct.Struct("=Q")
 
 
 def carry(source: Side, target: Side, rule: Rule, batch_size: int = DEFAULT_BATCH) -> Pass:
@@ -27,13 +32,24 @@ def carry(source: Side, target: Side, rule: Rule, batch_size: int = DEFAULT_BATC
     return Pass(counts.seen, counts.inserted, counts.updated)
 
 
-def prune(source: Side, target: Side, batch_size: int = DEFAULT_BATCH) -> Pass:
-    """Delete from ``target`` what is no longer in ``source``; only while nothing else writes it.
+def prune(
+    source: Side, target: Side, batch_size: int = DEFAULT_BATCH, older: Older | None = None
+) -> Pass:
+    """Delete from ``target`` what is no longer in ``source``, or of that what is ``older``.
 
-    Keys to delete are collected first, as deleting during an iteration upsets it; they are as
-    many as ``source`` lost during the migration. Raises SyscallError.
+    For entries that nothing else writes. Keys to delete are collected first, as deleting during an
+    iteration upsets it; they are as many as ``source`` lost during the migration. Raises
+    SyscallError.
     """
     missing = iterator.missing_keys(source, target)
     if missing is None:
-        return user_passes.prune(source, target, batch_size)
-    return Pass(missing.seen, deleted=delete_keys(target.map, missing.keys))
+        return user_passes.prune(source, target, batch_size, older)
+    doomed = [key for key in missing.keys if older is None or _is_older(target, key, older)]
+    return Pass(missing.seen, deleted=delete_keys(target.map, doomed))
+
+
+def _is_older(side: Side, key: bytes, older: Older) -> bool:
+    value = side.map.lookup(key, value_slot(side.spec))
+    if value is None:
+        return False
+    return bool(_TIME.unpack_from(value, older.timestamp_offset)[0] < older.before)

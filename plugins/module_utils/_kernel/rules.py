@@ -46,6 +46,13 @@ class Rule(NamedTuple):
     clear_word: bool = False
 
 
+class Older(NamedTuple):
+    """Entries whose time at ``timestamp_offset`` lies before ``before`` (see Rule)."""
+
+    timestamp_offset: int
+    before: int
+
+
 def merge_rule(timestamp_offset: int | None, dry_run: bool = False) -> Rule:
     """The rule for a target that is in use: it keeps its entries, or the later time wins."""
     replaces = Replaces.NEVER if timestamp_offset is None else Replaces.NEWER

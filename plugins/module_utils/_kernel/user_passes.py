@@ -13,7 +13,7 @@ from .._uapi.bpf import UpdateFlag
 from .chunks import Chunk
 from .maps import value_slot
 from .readers import DEFAULT_BATCH, Side, chunks, open_reader
-from .rules import Pass, Replaces, Rule
+from .rules import Older, Pass, Replaces, Rule
 from .writers import EntryWriter, Lookup, delete_keys
 
 Sieve = Callable[
@@ -79,11 +79,14 @@ def _replacing(chunk: Chunk, lookup: Lookup, places: Sequence[int], rule: Rule) 
     return {place for place in different if ours[place] > theirs[place] + rule.tolerance}
 
 
-def prune(source: Side, target: Side, batch_size: int = DEFAULT_BATCH) -> Pass:
-    """Delete from ``target`` what is no longer in ``source``; only while nothing else writes it.
+def prune(
+    source: Side, target: Side, batch_size: int = DEFAULT_BATCH, older: Older | None = None
+) -> Pass:
+    """Delete from ``target`` what is no longer in ``source``, or of that what is ``older``.
 
-    Keys to delete are collected first, as deleting during an iteration upsets it; they are as
-    many as ``source`` lost during the migration. Raises SyscallError.
+    For entries that nothing else writes. Keys to delete are collected first, as deleting during an
+    iteration upsets it; they are as many as ``source`` lost during the migration. Raises
+    SyscallError.
     """
     reader = open_reader(target.map, target.spec, batch_size)
     lookup, seen = Lookup(source.map, value_slot(source.spec)), 0
@@ -91,6 +94,13 @@ def prune(source: Side, target: Side, batch_size: int = DEFAULT_BATCH) -> Pass:
     for chunk in chunks(reader, source.spec):
         seen += chunk.count
         size = chunk.key_size
-        for index in lookup.missing(chunk, range(chunk.count)):
+        for index in _older(chunk, lookup.missing(chunk, range(chunk.count)), older):
             doomed.append(bytes(chunk.key_view[index * size : (index + 1) * size]))
     return Pass(seen, deleted=delete_keys(target.map, doomed))
+
+
+def _older(chunk: Chunk, places: Sequence[int], older: Older | None) -> Sequence[int]:
+    if older is None or not places:
+        return places
+    times = _times(chunk.value_view, chunk, older.timestamp_offset)
+    return [place for place in places if times[place] < older.before]

@@ -13,6 +13,7 @@ from .._calico.tables.map_row import CalicoMap
 from .._errors import RefusedError
 from .conntrack_map_state import (
     Action,
+    Note,
     Pending,
     Pinned,
     Plan,
@@ -133,10 +134,10 @@ def _sources(task: Task, seen: Seen, family: int, live_id: int) -> list[Source]:
     found: dict[int, Source] = {}
     version = next(one.name.version for one in seen.pins if one.id == live_id)
     for kept in seen.kept_of(family):
-        note = kept.note
         other = not kept.of.endswith(f"_ct{version}")
-        since, clear = (note.since, note.clear) if note else (0, other)
-        found[kept.id] = _with_pin(found.get(kept.id), Source(kept.id, (kept.path,), since, clear))
+        note = kept.note or Note(0, clear=other)
+        source = Source(kept.id, (kept.path,), note.since, note.clear, note.copied)
+        found[kept.id] = _with_pin(found.get(kept.id), source)
     for one in seen.of(family):
         other = one.name.version != version
         found[one.id] = _with_pin(found.get(one.id), Source(one.id, (one.path,), clear=other))
@@ -144,6 +145,8 @@ def _sources(task: Task, seen: Seen, family: int, live_id: int) -> list[Source]:
         keep = kept_path(task.own_dir, stray.spec.name, stray.id)
         found[stray.id] = Source(stray.id, (keep,))
     found.pop(live_id, None)
+    if len(found) > 1:  # what one does not have may have come from another
+        return [source._replace(copied=False) for source in found.values()]
     return list(found.values())
 
 
@@ -172,10 +175,12 @@ def _settle(seen: Seen, source: Source, path: str, family: int) -> Action:
     pending = seen.pending.get(source.id, Pending())
     users = seen.users.get(source.id, ())
     pins = " and ".join(source.paths)
-    waiting = f", once {len(users)} programs have let go of it" if users else ""
+    now, waiting = "", ""
+    if users:
+        now, waiting = "now ", f", once {len(users)} programs have let go of it"
     return Action(
         Verb.SETTLE,
-        f"Carry what {path} misses over from map id {source.id} (insert {pending.inserted} "
+        f"Carry what {path} misses over from map id {source.id} ({now}insert {pending.inserted} "
         f"entries, replace {pending.updated} older ones, leave out {pending.expired} expired and "
         f"{pending.deleted} deleted ones) and remove {pins}{waiting}",
         path=path,

@@ -16,6 +16,7 @@ from .._uapi.maps import MapSpec
 _PIN = re.compile(r"cali_v([46])_ct(\d+)(_old)?", re.ASCII)
 _KEPT = re.compile(r"old_(cali_v([46])_ct\d+)(?:_\d+)?", re.ASCII)
 _NOTE = struct.Struct("<QQ")
+_CLEAR, _COPIED = 1, 2
 
 NOTE_SPEC = MapSpec(MapType.ARRAY, 4, _NOTE.size, 1, name="bpfops_note")
 """The map that a note is kept in: it lives as long as the pins do, and as its clock."""
@@ -58,20 +59,22 @@ class Note(NamedTuple):
 
     Changes of its entries whose last_seen is before ``since`` (ns of CLOCK_MONOTONIC) were carried
     over. ``clear``: the first word of its values means something else in the new map.
+    ``copied``: everything that the new map had at that time was in the kept one.
     """
 
     since: int
-    clear: bool
+    clear: bool = False
+    copied: bool = False
 
     def pack(self) -> bytes:
         """16 bytes."""
-        return _NOTE.pack(self.since, self.clear)
+        return _NOTE.pack(self.since, _CLEAR * self.clear | _COPIED * self.copied)
 
     @classmethod
     def unpack(cls, raw: bytes) -> Note:
         """The note in 16 bytes."""
-        since, clear = _NOTE.unpack(raw)
-        return cls(since, bool(clear))
+        since, flags = _NOTE.unpack(raw)
+        return cls(since, bool(flags & _CLEAR), bool(flags & _COPIED))
 
 
 class Pinned(NamedTuple):
@@ -157,12 +160,13 @@ class Verb(Enum):
 
 
 class Source(NamedTuple):
-    """A map whose entries are carried over; ``paths`` are its pins."""
+    """A map whose entries are carried over; ``paths`` are its pins, see Note for the rest."""
 
     id: int
     paths: tuple[str, ...]
     since: int = 0
     clear: bool = False
+    copied: bool = False
 
 
 class Action(NamedTuple):
