@@ -14,8 +14,12 @@ import pytest
 
 from ansible_collections.bpfops.calico.plugins.module_utils import _runner
 from ansible_collections.bpfops.calico.plugins.module_utils._kernel import lock
+from ansible_collections.bpfops.calico.plugins.module_utils._observe import leftovers
 from ansible_collections.bpfops.calico.plugins.module_utils._observe.node import report, twice
+from tests.kernel.connect_state import Cgroup, cgroup_root
+from tests.kernel.leftover_state import Leftovers, Scene
 from tests.kernel.node_state import Node
+from tests.kernel.private import private_network
 from tests.observe import rawbpf
 
 
@@ -87,3 +91,19 @@ def healthy(node: Node) -> Node:
     """Two workloads with all programs, and nothing wrong."""
     node.attach_all()
     return node
+
+
+@pytest.fixture
+def scene(pins: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Scene]:
+    """Pinned maps, three interfaces and a cgroup, on which nothing is attached yet."""
+    pytest.importorskip("pyroute2")
+    root = cgroup_root()
+    if root is None:
+        pytest.skip("no cgroup2 is mounted")
+    records = tmp_path / "bpf"
+    monkeypatch.setattr(leftovers, "RECORDS", tuple(str(records / n) for n in ("prog", "policy")))
+    with private_network():
+        made = Scene(Leftovers(pins), Cgroup(root / f"bpfops-leave-{os.getpid()}"), records)
+        yield made
+        made.node.close()
+        made.cgroup.remove()

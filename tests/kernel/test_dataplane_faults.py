@@ -1,0 +1,343 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""dataplane while others change the node, while felix runs, and when it is killed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.bpfops.calico.plugins.module_utils import _errors as errors
+from ansible_collections.bpfops.calico.plugins.module_utils._execute import removal
+from ansible_collections.bpfops.calico.plugins.module_utils._kernel import (
+    interfaces,
+    links,
+    tc,
+    xdp,
+)
+from tests.kernel.leftover_state import (
+    ONE,
+    TWO,
+    UPLINK,
+    Neighbours,
+    Scene,
+    command,
+)
+from tests.kernel.support import die_before
+from tests.observe import rawbpf
+
+FELIX = """
+import ctypes, os, sys, time
+ctypes.CDLL(None).prctl(15, b"calico-node")
+print("up", flush=True)
+time.sleep(60)
+"""
+
+
+@contextmanager
+def felix(*arguments: str, holding: int | None = None) -> Iterator[int]:
+    """A process that is called like felix; ``holding`` is a descriptor that it keeps."""
+    kept = () if holding is None else (holding,)
+    words = [sys.executable, "-c", FELIX, *arguments]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, pass_fds=kept) as process:
+        assert process.stdout
+        process.stdout.readline()
+        try:
+            yield process.pid
+        finally:
+            process.kill()
+
+
+def test_felix_in_ebpf_mode_is_known_by_the_maps_it_holds(scene: Scene) -> None:
+    before = scene.inventory()
+    with felix(holding=scene.node.fds["cali_v4_ct3"]) as pid:
+        for check in (True, False):
+            with pytest.raises(errors.RefusedError) as caught:
+                scene.run(check=check)
+            assert f"Process {pid}, " in str(caught.value)
+            assert "holds 1 of Calico's maps (cali_v4_ct3)" in str(caught.value)
+            assert "disrupt_running_felix=true" in str(caught.value)
+        assert scene.inventory() == before
+        found = scene.run(disrupt_running_felix=True)
+        assert found.facts["felix"]
+        assert found.warnings[0].startswith("felix runs in eBPF mode all the while: ")
+        assert list(scene.node.globals.iterdir()) == []
+
+
+def test_felix_is_known_by_what_it_has_loaded(scene: Scene) -> None:
+    scene.clsact()
+    with felix("-felix"), felix("-confd"):
+        time.sleep(0.02)  # of the clock that processes are dated by
+        assert scene.run(check=True).facts["felix"] == []
+        scene.node.attach(ONE, "ingress")
+        with pytest.raises(errors.RefusedError, match="started before 1 attached programs"):
+            scene.run()
+    with felix("-felix"):  # in iptables mode, on a node with old programs
+        assert scene.run().facts["felix"] == []
+        assert "filters" in scene.inventory()
+
+
+@pytest.mark.parametrize("held", ["foreign", "other network"])
+def test_who_is_not_felix_in_ebpf_mode_here(scene: Scene, held: str) -> None:
+    if held == "foreign":
+        fd = rawbpf.create_map(1, 4, 8, 10)
+        with felix("-felix", holding=fd):
+            assert scene.run().actions
+        os.close(fd)
+        return
+    kept = scene.node.fds["cali_v4_ct3"]
+    words = ["unshare", "-n", sys.executable, "-c", FELIX, "-felix"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, pass_fds=(kept,)) as process:
+        assert process.stdout
+        process.stdout.readline()
+        assert scene.run().actions
+        process.kill()
+
+
+def test_felix_begins_in_the_middle(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene.clsact()
+    scene.fill()
+    begun: list[Any] = []
+    delete = removal.tc.delete_clsact
+
+    def late(index: int) -> None:
+        delete(index)
+        if not begun:
+            begun.append(felix(holding=scene.node.fds["cali_v4_ct3"]))
+            begun[0].__enter__()
+
+    monkeypatch.setattr(removal.tc, "delete_clsact", late)
+    try:
+        with pytest.raises(errors.UnverifiedError, match="felix has begun to run in eBPF mode"):
+            scene.run()
+    finally:
+        begun[0].__exit__(None, None, None)
+    left = scene.inventory()
+    assert left["filters"] == {}
+    assert list(left["xdp"]) == [UPLINK]
+    assert "tc/globals/cali_jump3" in left["pins"]
+    scene.run()
+    assert scene.inventory()["xdp"] == {}
+
+
+def before_first(
+    monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, change: Callable[[], None]
+) -> None:
+    """Let something happen right before a call of the executor."""
+    call = getattr(owner, name)
+    done: list[bool] = []
+
+    def late(*args: Any, **keywords: Any) -> Any:
+        if not done:
+            done.append(True)
+            change()
+        return call(*args, **keywords)
+
+    monkeypatch.setattr(owner, name, late)
+
+
+def test_an_interface_that_vanishes(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene.clsact()
+    scene.fill()
+    before_first(
+        monkeypatch, removal.tc, "delete_clsact", lambda: remove(ONE, TWO, UPLINK, "bpfin.cali")
+    )
+    found = scene.run()
+    assert sum("was gone or in use, or something else" in one for one in found.warnings) >= 3
+    assert found.facts["residue_after"] == {}
+    assert scene.run().actions == ()
+
+
+def remove(*names: str) -> None:
+    for name in names:
+        command("ip", "link", "del", name)
+
+
+def test_a_filter_that_was_replaced(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene.clsact()
+    scene.node.attach(ONE, "ingress")
+    ids: list[int] = []
+
+    def replace() -> None:
+        command("tc", "filter", "del", "dev", ONE, "ingress")
+        ids.append(scene.node.foreign_filter(ONE, "ingress", 49152))
+
+    filters_of = interfaces.filters_of
+    calls: list[int] = []
+
+    def late(indices: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 2:  # the first is the look before
+            replace()
+        return filters_of(indices)
+
+    monkeypatch.setattr(interfaces, "filters_of", late)
+    found = scene.run()
+    assert ids
+    assert f"id {ids[0]}" in scene.inventory()["filters"][f"{ONE} ingress"]
+    assert any(
+        one.startswith(f"{ONE} clsact was gone or in use, or something") for one in found.warnings
+    )
+
+
+def test_a_foreign_filter_that_came_meanwhile(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene.clsact()
+    scene.node.attach(ONE, "ingress")
+    filters_of = interfaces.filters_of
+    ids: list[int] = []
+    calls: list[int] = []
+
+    def late(indices: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 2:
+            ids.append(scene.node.foreign_filter(ONE, "egress", 7))
+        return filters_of(indices)
+
+    monkeypatch.setattr(interfaces, "filters_of", late)
+    scene.run()
+    found = scene.inventory()
+    assert list(found["filters"]) == [f"{ONE} egress"]
+    assert f"id {ids[0]}" in found["filters"][f"{ONE} egress"]
+
+
+def test_an_xdp_program_that_was_replaced(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene.node.xdp(UPLINK)
+    ids: list[int] = []
+
+    def replace() -> None:
+        command("ip", "link", "set", "dev", UPLINK, "xdpgeneric", "off")
+        ids.append(scene.node.foreign_xdp(UPLINK))
+
+    before_first(monkeypatch, removal.xdp, "detach_only", replace)
+    found = scene.run()
+    assert scene.inventory()["xdp"] == {UPLINK: ids[0]}
+    assert any(one.startswith(f"{UPLINK} xdpgeneric program") for one in found.warnings)
+
+
+def test_pins_that_were_replaced_or_are_gone(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone, replaced = scene.node.globals / "cali_state4", scene.node.globals / "cali_v4_ct3"
+    foreign = rawbpf.create_map(1, 16, 88, 7, 1)
+
+    def change() -> None:
+        gone.unlink()
+        replaced.unlink()
+        rawbpf.pin(foreign, str(replaced))
+
+    before_first(monkeypatch, removal, "open_pin", change)
+    with pytest.raises(errors.UnverifiedError) as caught:
+        scene.run()  # another map of Calico's by its name and parameters
+    assert str(replaced) in str(caught.value)
+    assert caught.value.as_failure()["residue_after"] == {"pin": [str(replaced)]}
+    os.close(foreign)
+    assert len(scene.run().actions) == 1
+
+
+def test_a_link_that_felix_updated(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    try:
+        scene.node.tcx(TWO, "ingress")
+    except OSError as error:
+        pytest.skip(f"no TCX here: {error}")
+    pin = scene.node.root / "tcx" / f"{TWO}_ingress"
+
+    def update() -> None:
+        link, new = rawbpf.open_pinned(str(pin)), scene.node.preamble(TWO)
+        rawbpf.call(29, link.to_bytes(4, "little") + new.to_bytes(4, "little") + bytes(8))
+        os.close(link)
+        os.close(new)
+
+    opened = links.Link.from_id
+    calls: list[int] = []
+
+    def late(link_id: int) -> Any:
+        calls.append(link_id)
+        if len(calls) == 1:
+            update()
+        return opened(link_id)
+
+    monkeypatch.setattr(removal.Link, "from_id", late)
+    with pytest.raises(errors.UnverifiedError, match=f"{TWO} ingress link"):
+        scene.run()
+    monkeypatch.undo()
+    scene_again = scene.inventory()
+    assert list(scene_again["tcx"]) == [f"{TWO} ingress"]
+
+
+STEPS = (
+    (tc, "delete_clsact"),
+    (tc, "delete_filter"),
+    (xdp, "detach_only"),
+    (links.Link, "detach"),
+    (removal, "detach_cgroup"),
+    (Path, "unlink"),
+    (Path, "rmdir"),
+    (interfaces, "delete"),
+)
+
+
+def killed_at(number: int, scene: Scene) -> bool:
+    """Run in a child that ends before a step as kill -9 would end it; whether it had the step."""
+    child = os.fork()
+    if child == 0:
+        die_before(number, STEPS)
+        scene.run()
+        os._exit(0)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert code in (0, 9)
+    return code == 9
+
+
+def test_killed_before_any_step(scene: Scene) -> None:
+    """One node, filled once and killed step by step: each run goes on where the last one ended."""
+    scene.clsact()
+    scene.fill()
+    scene.node.tcx(TWO, "ingress")
+    Neighbours(scene.node, scene.cgroup)
+    expected = len(scene.run(check=True).actions)
+    deaths = 0
+    while killed_at(1, scene):
+        deaths += 1
+        assert deaths <= 2 * expected
+    assert deaths >= expected - 2
+    left = scene.run()
+    assert left.facts["residue_before"] == {}
+    assert left.actions == ()
+
+
+@pytest.mark.parametrize("number", range(0, 30, 3))
+def test_a_run_after_a_killed_one_ends_where_one_run_does(scene: Scene, number: int) -> None:
+    scene.clsact()
+    scene.fill()
+    assert killed_at(number, scene)
+    scene.run()
+    left = scene.inventory()
+    assert (left["filters"], left["xdp"], left["cgroup"], left["tcx"]) == ({}, {}, {}, {})
+    assert left["clsact"] == []
+    assert sorted(left["pins"]) == ["tc", "tc/globals"]
+    assert not any(name.startswith("bpf") for name in left["devices"])
+    assert not scene.records.exists()
+
+
+def test_a_pin_and_a_directory_in_use(scene: Scene) -> None:
+    """What something is mounted on cannot be removed."""
+    pin, place = scene.node.globals / "cali_state4", scene.node.root / "ctlb"
+    place.mkdir()
+    for path in (pin, place):
+        subprocess.run(["mount", "--bind", path, path], check=True)
+    try:
+        with pytest.raises(errors.UnverifiedError) as caught:
+            scene.run()
+        assert str(caught.value) == f"Done, but this is there still, or again: {pin}, {place}."
+    finally:
+        for path in (pin, place):
+            subprocess.run(["umount", path], check=True)
+    assert len(scene.run().actions) == 2
+    assert not place.exists()
