@@ -118,8 +118,9 @@ def _play(wanted: plan.Plan) -> tuple[dict[str, Any], felix.Felix]:
 
 
 def _serve(loaded: libbpf.BpfObject | felix.Felix) -> NoReturn:
-    """Hold the maps until SIGTERM, away from the caller's session and files."""
+    """Hold the maps until SIGTERM, away from the caller's session and files, named as felix."""
     os.setsid()
+    Path("/proc/self/comm").write_text("calico-node", "ascii")
     config.LOG_FILE.parent.mkdir(parents=True, exist_ok=True)
     log = os.open(config.LOG_FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     null = os.open(os.devnull, os.O_RDONLY)
