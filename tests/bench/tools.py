@@ -33,11 +33,15 @@ class BenchError(Exception):
 
 @dataclass(frozen=True)
 class Sample:
-    """One run: seconds, entries that it moved or changed, and peak resident memory in MiB."""
+    """One run: seconds, entries that it moved or changed, and peak resident memory in MiB.
+
+    ``cpu_seconds`` is what it used of a CPU, where that was asked for.
+    """
 
     seconds: float
     entries: int
     peak_mib: float
+    cpu_seconds: float = 0.0
 
 
 def compile_programs() -> None:
@@ -95,7 +99,12 @@ def measure(*command: str) -> Sample:
 def sample(output: str) -> Sample:
     """The last line of a program's output."""
     told: dict[str, Any] = json.loads(output.strip().splitlines()[-1])
-    return Sample(told["seconds"], told.get("entries", 0), told["peak_kib"] / 1024)
+    return Sample(
+        told["seconds"],
+        told.get("entries", 0),
+        told["peak_kib"] / 1024,
+        told.get("cpu_seconds", 0.0),
+    )
 
 
 def say(text: str) -> None:

@@ -112,6 +112,10 @@ def test_the_connect_time_programs_of_a_setting(
     assert codes(connect_time=programs, connect_setting=setting, cgroups=()) == []
 
 
+def test_none_is_a_setting_of_3_26_too() -> None:
+    assert "CTLB_UNEXPECTED" not in codes(release=release("3.26"))
+
+
 def test_what_may_be_calicos_counts_both_ways() -> None:
     mixed = (connect(), connect(UNPROVEN, "connect6"))
     assert codes(connect_time=mixed) == []

@@ -42,6 +42,7 @@ def used(map_id: int, name: str = "cali_v4_ct3", *users: str) -> seen.UsedMap:
         ((used(60, "cali_v6_ct3"),), ["MAP_UNPINNED"]),
         ((used(50), used(60, "cali_v4_nat_be")), ["MAP_UNPINNED"]),
         ((used(50), used(51, "cali_iface4")), []),
+        ((used(50), used(60, "cali_iface4")), ["MAP_UNPINNED"]),  # another has its name
         ((used(50), seen.UsedMap(70, RODATA, ("cali1 ingress",))), []),
     ],
 )
