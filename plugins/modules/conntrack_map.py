@@ -21,8 +21,9 @@ description:
     seen last wins. Entries that were deleted in the live map meanwhile do not come back, and
     expired ones are left out.
   - Start the task with O(state=settled) before felix restarts (C(async)), so that it follows the
-    programs while felix moves them interface by interface. Run afterwards it loses only what new
-    flows were created in the gap.
+    programs while felix moves them interface by interface. C(<bpffs>/bpfops/following) is pinned
+    from when it does until it ends. Run only afterwards, flows that began in the gap are missing
+    for as long.
   - Old maps are those that an earlier run has kept, those that felix has left with the suffix
     C(_old), those of other releases, and those that programs use although no pin names them.
   - Interrupted at any point, the node has the old map or the new one, and the next run finishes.
@@ -267,6 +268,7 @@ from typing import Any, Mapping
 
 from ..module_utils._calico.conntrack_liveness import Timeouts
 from ..module_utils._execute.conntrack_map import Work, execute
+from ..module_utils._execute.conntrack_settle import Following
 from ..module_utils._execute.migrate import Options
 from ..module_utils._observe.conntrack_map import expiry_for, map_facts, observe
 from ..module_utils._plan.conntrack_map import findings, plan
@@ -313,15 +315,19 @@ def work(params: Mapping[str, Any], check_mode: bool) -> Result:
     steps = Steps(
         observe=look,
         plan=lambda seen: plan(wanted, seen),
-        execute=lambda planned: execute(
-            planned, Work(options, expiry_for(wanted, first[0]), wanted.timeout)
-        ),
+        execute=lambda planned: execute(planned, Work(options, following(wanted, first[0]))),
         unfinished=lambda planned: [
             action.sentence for action in plan(wanted, observe(wanted)).actions
         ],
         show=lambda seen, planned: result(wanted, seen, planned),
     )
     return converge(steps, check_mode, params["lock_timeout"])
+
+
+def following(wanted: Task, seen: Seen) -> Following:
+    """How old maps are followed."""
+    expiry = expiry_for(wanted, seen)
+    return Following(expiry, wanted.batch_size, wanted.timeout, wanted.own_dir)
 
 
 def result(wanted: Task, seen: Seen, planned: Plan) -> Result:

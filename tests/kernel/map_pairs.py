@@ -127,7 +127,8 @@ def stays(rule: Rule, ours: bytes, theirs: bytes) -> bool:
     if rule.replaces is Replaces.NEVER:
         return True
     if rule.replaces is Replaces.NEWER:
-        return time_of(ours) <= time_of(theirs) + rule.tolerance
+        tolerance = rule.tolerance if time_of(theirs) >= rule.live_from else 0
+        return time_of(ours) <= time_of(theirs) + tolerance
     return ours == theirs
 
 

@@ -65,6 +65,7 @@ def test_ahead_of_3_31_and_settled_after_it_has_started(node: CtNode) -> None:
     result = node.run(state="settled", calico_version=V3_31, timeout=0.0)
     for before, after in PAIRS:
         wanted[after].update([entry(before, 500)])
+        del wanted[after][entry(before, 7)[0]]
         assert node.dump(after).keys() == wanted[after].keys()
     assert (node.pins(), node.own_pins()) == ([after for _, after in PAIRS], [])
     assert [one["inserted"] for one in result.facts["carried"]] == [1, 1]

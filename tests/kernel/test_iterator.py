@@ -56,6 +56,9 @@ RULES = {
     "never since": Rule(8, SINCE, Replaces.NEVER),
     "newer by more than 7": Rule(8, replaces=Replaces.NEWER, tolerance=7),
     "newer by 7 or more": Rule(8, replaces=Replaces.NEWER, tolerance=6),
+    "newer by more than 7, or than a copy": Rule(
+        8, replaces=Replaces.NEWER, tolerance=7, live_from=NOW
+    ),
     "different but for the first word": Rule(clear_word=True),
     "newer, first word cleared": Rule(8, SINCE, Replaces.NEWER, clear_word=True),
 }

@@ -79,6 +79,7 @@ def wanted(**given: Any) -> Task:
         "autoscale_path": "/f",
         "timeouts": None,
         "timeout": 60.0,
+        "batch_size": 256,
     }
     return task({**params, **given})
 
@@ -240,7 +241,7 @@ def test_sources_carry_their_note() -> None:
     node = seen(
         CT3,
         pin("cali_v4_ct4", 8),
-        kept=(kept("cali_v4_ct3", 7, note=st.Note(44, copied=True)), kept("cali_v4_ct4", 5)),
+        kept=(kept("cali_v4_ct3", 7, note=st.Note(44, unwritten=55)), kept("cali_v4_ct4", 5)),
         strays=(stray("cali_v4_ct4", 4),),
     )
     sources = {

@@ -13,27 +13,26 @@ from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
 from .._calico.codecs.conntrack_layout import LAST_SEEN
-from .._calico.conntrack_expiry import Expiry
 from .._kernel import bpffs
 from .._kernel.copy import copy_entries
 from .._kernel.maps import Map
 from .._kernel.objects import BpfObject
+from .._kernel.programs import loaded_programs
 from .._kernel.readers import Side, count_entries
 from .._kernel.rules import Pass
-from .._observe.conntrack_carry import carry_alive, newer, readable
-from .._observe.conntrack_map import NOTE_KEY
+from .._observe.conntrack_carry import TOLERANCE, carry_alive, newer, readable
+from .._observe.conntrack_map import NOTE_KEY, users_of
 from .._plan.conntrack_map_state import NOTE_SPEC, Action, Note, Pending, Plan, Verb, note_path
 from .._uapi.bpf import LRU_TYPES
-from .conntrack_settle import settle
+from .conntrack_settle import Following, settle
 from .migrate import TIME_MARGIN, Options, Progress, converge, finish
 
 
 class Work(NamedTuple):
-    """What the steps need besides the plan. ``timeout`` in seconds."""
+    """What the steps need besides the plan."""
 
     options: Options
-    expiry: Expiry
-    timeout: float
+    following: Following
 
 
 def execute(plan: Plan, work: Work) -> dict[str, Any]:
@@ -50,7 +49,7 @@ def execute(plan: Plan, work: Work) -> dict[str, Any]:
             if done:
                 carried.append(done)
         elif settling:
-            carried += settle(settling, work.expiry, work.options.batch_size, work.timeout)
+            carried += settle(settling, work.following)
             settling = []
     return {"carried": carried}
 
@@ -66,7 +65,7 @@ def _adopt(action: Action, work: Work) -> dict[str, Any] | None:
         if action.path:
             with Map.open(action.path) as live:
                 sides = Side(stray, stray.info().spec), Side(live, live.info().spec)
-                done = carry_alive(*sides, newer(0, False), work.expiry)
+                done = carry_alive(*sides, newer(0), work.following.expiry)
         stray.pin(action.keep)
     return _told(action, source, done.inserted, began, done._asdict()) if action.path else None
 
@@ -88,12 +87,13 @@ def _replace(action: Action, work: Work) -> dict[str, Any]:
         held = count_entries(*new) if spec.type in LRU_TYPES else entries
         passes, since = converge(old, new, Progress(held, began), options)
         staged = old.map is not real
-        _keep(real, action.keep, Note(_margin(began if staged else since), source.clear, True))
+        _keep(real, action.keep, Note(_margin(began if staged else since), source.clear, began))
         swapped = time.monotonic_ns()
         bpffs.replace(new_map, action.path)
         passes += finish(old, new, since, options)
-        if not staged:
-            _write_note(action.keep, Note(_margin(swapped), source.clear, True))
+        unwritten = time.monotonic_ns()
+        if not staged and new_map.info().id not in users_of(list(loaded_programs())):
+            _write_note(action.keep, Note(_margin(swapped), source.clear, unwritten - TOLERANCE))
     return _told(action, source.id, entries, began, _sums(passes))
 
 
@@ -109,11 +109,11 @@ def _restore(action: Action, work: Work) -> dict[str, Any]:
         raise ValueError(action)
     with Map.from_id(source.id) as before, Map.open(action.path) as now:
         sides = Side(now, now.info().spec), Side(before, before.info().spec)
-        done = carry_alive(*sides, newer(0, False), work.expiry)
+        done = carry_alive(*sides, newer(0), work.following.expiry)
         swapped = time.monotonic_ns()
         bpffs.replace(before, action.path)
         bpffs.replace(now, action.keep)
-        late = carry_alive(*sides, newer(_margin(began), False), work.expiry)
+        late = carry_alive(*sides, newer(_margin(began)), work.following.expiry)
         _write_note(action.keep, Note(_margin(swapped)))
     inserted = done.inserted + late.inserted
     return _told(action, source.id, inserted, began, done._asdict())

@@ -9,40 +9,57 @@ one runs from user space, which misses nothing, and only then the old map's pins
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Mapping, Sequence
+from typing import Any, Iterator, Mapping, NamedTuple, Sequence
 
 from .._calico.codecs.conntrack_layout import LAST_SEEN
 from .._calico.conntrack_expiry import Expiry
 from .._errors import UnverifiedError
+from .._kernel import bpffs
 from .._kernel.maps import Map
 from .._kernel.passes import carry, prune
 from .._kernel.programs import loaded_programs
 from .._kernel.readers import Side
-from .._kernel.rules import Older
+from .._kernel.rules import Older, Rule
 from .._observe.conntrack_carry import TOLERANCE, carry_alive, newer, readable
 from .._observe.conntrack_map import users_of
 from .._observe.conntrack_places import places_of
-from .._plan.conntrack_map_state import Action, Pending, Source, note_path
+from .._plan.conntrack_map_state import (
+    NOTE_SPEC,
+    Action,
+    Pending,
+    Source,
+    following_path,
+    note_path,
+)
 from .migrate import TIME_MARGIN
 
 PAUSE = 0.05
 """Seconds between two passes, which leave the CPU to others."""
 
 
-def settle(
-    actions: Sequence[Action], expiry: Expiry, batch_size: int, timeout: float
-) -> list[dict[str, Any]]:
+class Following(NamedTuple):
+    """What decides on expired entries, entries a call, and seconds to wait for programs."""
+
+    expiry: Expiry
+    batch_size: int
+    timeout: float
+    own_dir: str
+
+
+def settle(actions: Sequence[Action], how: Following) -> list[dict[str, Any]]:
     """Carry all sources over and drop each as soon as no program refers to it.
 
+    A pin tells whoever restarts felix that everything is there and is followed from now on.
     Raises UnverifiedError, naming the programs, when some still do after ``timeout`` seconds;
     what was carried over stays, and the next run goes on. Raises SyscallError.
     """
-    deadline = time.monotonic() + timeout
+    deadline = time.monotonic() + how.timeout
     with ExitStack() as stack:
-        waiting = [_Settling(action, expiry, batch_size, stack) for action in actions]
+        waiting = [_Settling(action, how, stack) for action in actions]
         done = []
+        announced = False
         while waiting:
             looked = time.monotonic_ns()
             users = users_of(list(loaded_programs()))
@@ -52,27 +69,40 @@ def settle(
                 done.append(one.finish())
                 waiting.remove(one)
             if waiting and time.monotonic() >= deadline:
-                raise _late(waiting, users, timeout)
+                raise _late(waiting, users, how.timeout)
             for one in waiting:
                 one.follow()
+            if waiting and not announced:
+                announced = True
+                stack.enter_context(_announced(following_path(how.own_dir)))
             time.sleep(PAUSE if waiting else 0)
     return done
+
+
+@contextmanager
+def _announced(path: str) -> Iterator[None]:
+    bpffs.make_directory(str(Path(path).parent))
+    with Map.create(NOTE_SPEC) as sign:
+        bpffs.replace(sign, path)
+    try:
+        yield
+    finally:
+        Path(path).unlink()
 
 
 class _Settling:
     """One old map on its way out."""
 
-    def __init__(self, action: Action, expiry: Expiry, batch_size: int, stack: ExitStack) -> None:
+    def __init__(self, action: Action, how: Following, stack: ExitStack) -> None:
         self.action = action
         self.source: Source = action.source or Source(0, ())
-        self._expiry = expiry
-        self._batch_size = batch_size
+        self._how = how
         self._old = stack.enter_context(Map.from_id(self.source.id))
         live = stack.enter_context(Map.open(action.path))
         self._live = Side(live, live.info().spec)
         self._began = time.monotonic_ns()
         self._since = [self.source.since]
-        self._unwritten = self.source.since
+        self._unwritten = self.source.unwritten
         self._live_id = live.info().id
         self._sums = Pending()
         self.passes = 0
@@ -80,7 +110,8 @@ class _Settling:
 
     def look(self, users: Mapping[int, Sequence[str]], now: int) -> None:
         """Remember until when no program could write the live map: all had the old one still."""
-        if self.source.id in users and self._live_id not in users:
+        copied = self.source.unwritten and self.source.id in users
+        if copied and self._live_id not in users:
             self._unwritten = now - TOLERANCE
 
     def follow(self) -> None:
@@ -91,12 +122,11 @@ class _Settling:
         """
         now = time.monotonic_ns()
         with readable(self._old) as side:
-            rule = newer(self._since[0], self.source.clear)
             if self.passes:
-                done = carry(side, self._live, rule, self._batch_size)
+                done = carry(side, self._live, self._rule(), self._how.batch_size)
                 self._add(Pending(done.inserted, done.updated))
             else:
-                self._add(carry_alive(side, self._live, rule, self._expiry, self._batch_size))
+                self._add(self._carry_alive(side))
         self._since = [*self._since, max(0, now - TIME_MARGIN)][-2:]
 
     def finish(self) -> dict[str, Any]:
@@ -105,11 +135,10 @@ class _Settling:
         What was copied, was not written since, and is no longer in the old map was deleted there.
         """
         with readable(self._old) as side:
-            rule = newer(self._since[0], self.source.clear)
-            last = carry_alive(side, self._live, rule, self._expiry, self._batch_size)
-            if self.source.copied:
+            last = self._carry_alive(side)
+            if self.source.unwritten:
                 older = Older(LAST_SEEN, self._unwritten)
-                self.pruned = prune(side, self._live, self._batch_size, older).deleted
+                self.pruned = prune(side, self._live, self._how.batch_size, older).deleted
         first, self._sums = self._sums, Pending()
         self._add(last)
         for path in reversed(self.source.paths):
@@ -128,6 +157,13 @@ class _Settling:
             "passes": self.passes,
             "duration_ms": (time.monotonic_ns() - self._began) // 1_000_000,
         }
+
+    def _rule(self) -> Rule:
+        return newer(self._since[0], self.source.clear, self._unwritten)
+
+    def _carry_alive(self, side: Side) -> Pending:
+        how = self._how
+        return carry_alive(side, self._live, self._rule(), how.expiry, how.batch_size)
 
     def _add(self, done: Pending) -> None:
         self._sums = Pending(*(a + b for a, b in zip(self._sums, done)))

@@ -179,7 +179,10 @@ def _decide(code: Assembler, spec: MapSpec, rule: Rule) -> None:
         if rule.replaces is Replaces.NEWER and rule.timestamp_offset is not None:
             code.load(Size.DW, Reg.R1, _ENTRY_VALUE, rule.timestamp_offset)
             code.load(Size.DW, Reg.R2, Reg.R0, rule.timestamp_offset)
+            code.constant(Reg.R3, rule.live_from)
+            code.jump("exact", Cond.LT, Reg.R2, Reg.R3)
             code.alu(Alu.ADD, Reg.R2, rule.tolerance)
+            code.label("exact")
             code.jump("replace", Cond.GT, Reg.R1, Reg.R2)
         else:
             for size, offset in words(spec.value_size):

@@ -34,7 +34,8 @@ class Rule(NamedTuple):
 
     A time is an unsigned 64-bit number in host byte order at ``timestamp_offset`` of the value,
     in ns of CLOCK_MONOTONIC. With ``since`` only entries whose time is not before it are looked
-    at. ``dry_run`` only counts. NEWER means later by more than ``tolerance`` ns (below 2**31).
+    at. ``dry_run`` only counts. NEWER means later by more than ``tolerance`` ns (below 2**31), or
+    by any against an entry of the target whose time is before ``live_from``, which is a mere copy.
     With ``clear_word`` the first 8 bytes of every value count as 0 and are written so.
     """
 
@@ -44,6 +45,7 @@ class Rule(NamedTuple):
     dry_run: bool = False
     tolerance: int = 0
     clear_word: bool = False
+    live_from: int = 0
 
 
 class Older(NamedTuple):

@@ -76,7 +76,12 @@ def _replacing(chunk: Chunk, lookup: Lookup, places: Sequence[int], rule: Rule) 
         return set(different)
     ours = _times(chunk.value_view, chunk, rule.timestamp_offset)
     theirs = _times(lookup.values, chunk, rule.timestamp_offset)
-    return {place for place in different if ours[place] > theirs[place] + rule.tolerance}
+    margins = {True: rule.tolerance, False: 0}
+    return {
+        place
+        for place in different
+        if ours[place] > theirs[place] + margins[theirs[place] >= rule.live_from]
+    }
 
 
 def prune(

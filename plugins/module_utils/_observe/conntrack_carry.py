@@ -37,9 +37,9 @@ TOLERANCE = 50_000_000
 _TIME = struct.Struct("=Q")
 
 
-def newer(since: int, clear: bool, dry_run: bool = False) -> Rule:
-    """The rule for carrying over into a map that is in use."""
-    return Rule(LAST_SEEN, since, Replaces.NEWER, dry_run, TOLERANCE, clear)
+def newer(since: int, clear: bool = False, unwritten: int = 0, dry_run: bool = False) -> Rule:
+    """The rule for carrying over into a map that is in use; see Note for the times."""
+    return Rule(LAST_SEEN, since, Replaces.NEWER, dry_run, TOLERANCE, clear, unwritten)
 
 
 class Judge:

@@ -26,6 +26,7 @@ from .._plan.conntrack_map_state import (
     Seen,
     Source,
     Stray,
+    following_path,
     note_path,
     parse_kept,
     parse_pin,
@@ -105,8 +106,13 @@ def _unfinished(task: Task, *places: Mapping[str, MapInfo]) -> tuple[str, ...]:
     return tuple(
         path
         for path, place in names
-        if place.name.startswith(bpffs.OWN_PREFIX)
-        and (str(place.parent) == task.own_dir or parse_pin(place.name[len(bpffs.OWN_PREFIX) :]))
+        if path == following_path(task.own_dir)
+        or (
+            place.name.startswith(bpffs.OWN_PREFIX)
+            and (
+                str(place.parent) == task.own_dir or parse_pin(place.name[len(bpffs.OWN_PREFIX) :])
+            )
+        )
     )
 
 
@@ -197,7 +203,8 @@ def expiry_for(task: Task, seen: Seen) -> Expiry:
 def _pending(target_id: int, source: Source, expiry: Expiry, used: bool) -> Pending:
     """What is to be carried over; of a map in use fast, as it is another number soon."""
     with Map.from_id(source.id) as old, Map.from_id(target_id) as live, readable(old) as side:
-        rule, target = newer(source.since, source.clear, dry_run=True), Side(live, live.info().spec)
+        rule = newer(source.since, source.clear, source.unwritten, dry_run=True)
+        target = Side(live, live.info().spec)
         if used:
             found = carry(side, target, rule)
             return Pending(found.inserted, found.updated)

@@ -136,7 +136,7 @@ def _sources(task: Task, seen: Seen, family: int, live_id: int) -> list[Source]:
     for kept in seen.kept_of(family):
         other = not kept.of.endswith(f"_ct{version}")
         note = kept.note or Note(0, clear=other)
-        source = Source(kept.id, (kept.path,), note.since, note.clear, note.copied)
+        source = Source(kept.id, (kept.path,), note.since, note.clear, note.unwritten)
         found[kept.id] = _with_pin(found.get(kept.id), source)
     for one in seen.of(family):
         other = one.name.version != version
@@ -146,7 +146,7 @@ def _sources(task: Task, seen: Seen, family: int, live_id: int) -> list[Source]:
         found[stray.id] = Source(stray.id, (keep,))
     found.pop(live_id, None)
     if len(found) > 1:  # what one does not have may have come from another
-        return [source._replace(copied=False) for source in found.values()]
+        return [source._replace(unwritten=0) for source in found.values()]
     return list(found.values())
 
 

@@ -15,8 +15,7 @@ from .._uapi.maps import MapSpec
 
 _PIN = re.compile(r"cali_v([46])_ct(\d+)(_old)?", re.ASCII)
 _KEPT = re.compile(r"old_(cali_v([46])_ct\d+)(?:_\d+)?", re.ASCII)
-_NOTE = struct.Struct("<QQ")
-_CLEAR, _COPIED = 1, 2
+_NOTE = struct.Struct("<QQQ")
 
 NOTE_SPEC = MapSpec(MapType.ARRAY, 4, _NOTE.size, 1, name="bpfops_note")
 """The map that a note is kept in: it lives as long as the pins do, and as its clock."""
@@ -48,6 +47,11 @@ def kept_path(own_dir: str, name: str, map_id: int | None = None) -> str:
     return f"{own_dir}/old_{name}{suffix}"
 
 
+def following_path(own_dir: str) -> str:
+    """What is pinned while old maps are followed: felix may restart."""
+    return f"{own_dir}/following"
+
+
 def note_path(kept: str) -> str:
     """Where the note about a kept map is pinned."""
     path = PurePosixPath(kept)
@@ -59,22 +63,23 @@ class Note(NamedTuple):
 
     Changes of its entries whose last_seen is before ``since`` (ns of CLOCK_MONOTONIC) were carried
     over. ``clear``: the first word of its values means something else in the new map.
-    ``copied``: everything that the new map had at that time was in the kept one.
+    Until ``unwritten`` (ns) all that the new map had was copied from the kept one; 0 where others
+    had written it.
     """
 
     since: int
     clear: bool = False
-    copied: bool = False
+    unwritten: int = 0
 
     def pack(self) -> bytes:
-        """16 bytes."""
-        return _NOTE.pack(self.since, _CLEAR * self.clear | _COPIED * self.copied)
+        """24 bytes."""
+        return _NOTE.pack(self.since, self.clear, self.unwritten)
 
     @classmethod
     def unpack(cls, raw: bytes) -> Note:
-        """The note in 16 bytes."""
-        since, flags = _NOTE.unpack(raw)
-        return cls(since, bool(flags & _CLEAR), bool(flags & _COPIED))
+        """The note in 24 bytes."""
+        since, clear, unwritten = _NOTE.unpack(raw)
+        return cls(since, bool(clear), unwritten)
 
 
 class Pinned(NamedTuple):
@@ -166,7 +171,7 @@ class Source(NamedTuple):
     paths: tuple[str, ...]
     since: int = 0
     clear: bool = False
-    copied: bool = False
+    unwritten: int = 0
 
 
 class Action(NamedTuple):

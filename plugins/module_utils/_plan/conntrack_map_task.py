@@ -38,6 +38,7 @@ class Task(NamedTuple):
     autoscale_path: str = ""
     timeouts: Mapping[str, int] = {}
     timeout: float = 0
+    batch_size: int = 256
 
     @property
     def own_dir(self) -> str:
@@ -75,6 +76,7 @@ def task(params: Mapping[str, Any]) -> Task:
         autoscale_path=params["autoscale_path"],
         timeouts=timeouts(params["timeouts"] or {}),
         timeout=params["timeout"],
+        batch_size=params["batch_size"],
     )
 
 
