@@ -27,10 +27,13 @@ test: collection ## Run every test that this machine allows, or STAGES="unit ker
 bench: collection ## Compare the copy with C, felix's way and bpftool; QUICK=1 runs a small one in a minute.
 	@scripts/bench
 
+screenshot: collection ## Renew docs/images from an audit of lab nodes, with defects planted.
+	@scripts/screenshot
+
 lock: ## Renew requirements/*.txt.
 	@scripts/lock
 
 clean: ## Remove what the other targets made in the checkout.
 	@rm -rf .venv .build .ansible
 
-.PHONY: help setup venv collection demo lab-down test bench lock clean
+.PHONY: help setup venv collection demo lab-down test bench screenshot lock clean

@@ -18,12 +18,7 @@ NODE_PACKAGES = "/usr/lib/python3/dist-packages"
 
 def ask(hosts: Path) -> dict[str, Any]:
     """The module's answer by node, through ansible, as users call it."""
-    # The system's Python on the nodes has no pyroute2, and they may not see these tests' own.
-    package = Path(pyroute2.__file__).parent
-    archive = shutil.make_archive(
-        str(hosts.with_name("pyroute2")), "gztar", package.parent, package.name
-    )
-    run(hosts, "ansible.builtin.unarchive", f"src={archive} dest={NODE_PACKAGES}")
+    bring_pyroute2(hosts)
     found = {}
     for line in run(hosts, "bpfops.calico.node_info").splitlines():
         node, _, answer = line.partition(" | ")
@@ -32,10 +27,19 @@ def ask(hosts: Path) -> dict[str, Any]:
     return found
 
 
-def run(hosts: Path, module: str, options: str = "") -> str:
+def bring_pyroute2(hosts: Path) -> None:
+    """The system's Python on the nodes has none, and they may not see these tests' own."""
+    package = Path(pyroute2.__file__).parent
+    archive = shutil.make_archive(
+        str(hosts.with_name("pyroute2")), "gztar", package.parent, package.name
+    )
+    run(hosts, "ansible.builtin.unarchive", f"src={archive} dest={NODE_PACKAGES}")
+
+
+def run(hosts: Path, module: str, options: str = "", *more: str) -> str:
     """What ansible prints of a module on all nodes; it must succeed."""
     command = [inventory.ansible_playbook().replace("ansible-playbook", "ansible"), "all"]
-    command += ["-i", str(hosts), "-m", module, "-a", options]
+    command += ["-i", str(hosts), "-m", module, "-a", options, *more]
     environment = {
         **inventory.ansible_environment(),
         "ANSIBLE_LOAD_CALLBACK_PLUGINS": "1",

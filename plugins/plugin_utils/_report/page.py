@@ -45,7 +45,7 @@ def page(report: dict[str, Any]) -> dict[str, Any]:
         "findings": [_group(one, places) for one in report["findings"]],
         "ticks": timeline.ticks(on),
         "rows": [_row(node, places) for node in sorted(nodes, key=_urgency)],
-        "lanes": sorted((view for view in views if view["steps"]), key=_first_step),
+        "lanes": _lanes(views, on),
         "nodes": views,
     }
 
@@ -94,6 +94,13 @@ def _urgency(node: dict[str, Any]) -> tuple[Any, ...]:
     worst = tuple(-node["counts"][severity] for severity in SEVERITIES)
     stops = RESULTS[: RESULTS.index(NOT_REACHED) + 1]
     return (stops.index(node["result"]) if node["result"] in stops else len(stops), worst)
+
+
+def _lanes(views: list[dict[str, Any]], on: timeline.Scale | None) -> list[dict[str, Any]]:
+    """Nodes in the order in which they began; nothing when one step is all that any node did."""
+    if on is None or all(len(view["steps"]) < 2 for view in views):
+        return []
+    return sorted((view for view in views if view["steps"]), key=_first_step)
 
 
 def _first_step(view: dict[str, Any]) -> tuple[float, list[tuple[int, str]]]:

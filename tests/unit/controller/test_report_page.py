@@ -24,6 +24,7 @@ from tests.unit.controller.fleet import (
     left,
     pinned,
     snapshot,
+    step,
 )
 
 VOID = {"meta", "link", "br"}
@@ -194,6 +195,15 @@ def test_what_is_urgent_comes_first() -> None:
     made = html(facts)
     details = made[made.index('id="details"') :]
     assert re.findall(r"<h3>(\w)</h3>", details) == ["e", "d", "c", "b", "a"]
+
+
+def test_a_timeline_only_where_there_is_a_course() -> None:
+    one, two = [step("a", 0, 5)], [step("a", 6, 7), step("b", 7, 8)]
+    short = html({"node1": left(steps=one), "node2": left(steps=one)})
+    assert 'id="timeline"' not in short
+    long = html({"node1": left(steps=two), "node2": left(steps=one), "node3": None})
+    lanes = long[long.index('id="timeline"') : long.index('id="details"')]
+    assert re.findall(r">(node\d)</a>", lanes) == ["node2", "node1"]
 
 
 def test_anchors_are_safe_stable_and_their_own() -> None:
