@@ -81,6 +81,7 @@ author:
   - The bpfops maintainers (@bpfops)
 seealso:
   - module: bpfops.calico.node_info
+  - module: bpfops.calico.log_filter
 """
 
 EXAMPLES = r"""

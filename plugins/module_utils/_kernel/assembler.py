@@ -78,6 +78,7 @@ class Helper(IntEnum):
 
     MAP_LOOKUP_ELEM = 1
     MAP_UPDATE_ELEM = 2
+    TAIL_CALL = 12
     SEQ_WRITE = 127  # 5.7, for programs under the GPL
 
 

@@ -5,12 +5,21 @@ from __future__ import annotations
 
 from typing import Iterator, Mapping, NamedTuple
 
-from .._calico.tc_attach import entry_names
 from .findings_attach import HOOKS, duplicates, exhausted, mismatches, missing
 from .findings_input import Finding, Interface, Node
 from .removal import FilterAt, Step
 from .tc_absent import absent_steps
-from .tc_hooks import Hook, Other, described, filter_at, hooks_of, jump_arrays, place_of, shown
+from .tc_hooks import (
+    Hook,
+    Other,
+    described,
+    filter_at,
+    hooks_of,
+    jump_arrays,
+    place_of,
+    shown,
+    unproven,
+)
 from .tc_places import FIRST, Place, Standing, common_place
 from .tc_task import Desired, selected, unknown_names
 
@@ -220,10 +229,7 @@ def _hook_warnings(where: str, hook: Hook) -> Iterator[str]:
             f"{where}: program {one.prog_id} is attached by {one.kind} link {one.link_id} beside "
             "a newer tc filter of Calico's; it was left alone."
         )
-    for one in hook.foreign:
-        if one.name.split(":")[0] in entry_names("tc"):
-            why = one.owner.reasons[-1] if one.owner.reasons else "it could not be read."
-            yield f"{where}: {one.name} is not proven Calico's and was left alone: {why}"
+    yield from unproven(where, hook.foreign)
 
 
 def _findings(node: Node, names: set[str]) -> Iterator[Finding]:

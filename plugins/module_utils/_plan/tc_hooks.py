@@ -3,17 +3,22 @@
 
 from __future__ import annotations
 
-from typing import Iterable, Mapping, NamedTuple
+import re
+from typing import Iterable, Iterator, Mapping, NamedTuple
 
 from .._calico.evidence import Verdict
 from .._calico.maps import rows_named
 from .._calico.places import OLD_JUMPS
+from .._calico.tc_attach import entry_names
 from .findings_attach import HOOKS
 from .findings_input import Attachment, Interface, Node
 from .removal import FilterAt
 from .tc_places import FIRST, Place
 
 LINKS = ("tcx", "netkit")
+
+_LACKING = re.compile(r"\b(no|not|gone)\b")
+"""What tells the reasons that speak against an owner from those that speak for it."""
 
 
 class Other(NamedTuple):
@@ -143,3 +148,13 @@ def described(one: Attachment) -> str:
     if one.kind == "tc":
         return f"program {one.prog_id} at {place_of(one)}"
     return f"program {one.prog_id} by {one.kind} link {one.link_id}"
+
+
+def unproven(where: str, attachments: Iterable[Attachment]) -> Iterator[str]:
+    """Warnings about programs that have the name of Calico's and not all other evidence."""
+    for one in attachments:
+        if not one.calico and one.name.partition(":")[0] in entry_names("tc"):
+            why = [reason for reason in one.owner.reasons if _LACKING.search(reason)]
+            yield " ".join(
+                (f"{where}: {one.name} is not proven Calico's and was left alone.", *why)
+            )

@@ -1,0 +1,194 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Entry file of the module log_filter."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: log_filter
+short_description: No interface calls a log filter of Calico's that is not there
+version_added: 0.1.0
+description:
+  - Finds the interfaces whose entry programs call an empty slot for each packet, which writes a
+    line to the kernel's trace each time. felix 3.27 to 3.28.2 leaves them so when its log level is
+    no longer Debug. Traffic passes meanwhile.
+  - What is called is read from the constants of each program, and looked up in the program array
+    that this very program refers to, for both families and, where a release has one array for each
+    direction, in that of its own.
+  - Log filters that are there are never touched.
+  - Pass-through programs of this module that no entry program calls any more are taken out in any
+    case.
+options:
+  method:
+    description:
+      - V(passthrough) puts a small program into each empty slot, which calls on to the main program
+        as if there was no log filter. The trace is silent at once. felix makes new program arrays
+        when it starts, and with a release that has the defect the slots are empty again then.
+      - V(ifstate) writes -1 over the indices of the log filters in felix's map of the interfaces,
+        so that the next start of felix leaves the log filters out. The programs that are attached
+        do not change by that. Nothing is written for releases that reset the indices themselves,
+        3.28.3 and later.
+      - V(both) does both.
+    type: str
+    choices: [passthrough, ifstate, both]
+    default: passthrough
+  felix_about_to_restart:
+    description:
+      - Says that a restart of felix is the next thing that happens on this node.
+      - Without it nothing is written into felix's map while felix runs, for it would overwrite that
+        as soon as the interface changes.
+    type: bool
+    default: false
+  interfaces:
+    description: Names of interfaces, or patterns of names.
+    type: list
+    elements: str
+    default: ['*']
+  bpffs:
+    description: Mount point of the bpffs.
+    type: path
+    default: /sys/fs/bpf
+  pin_dir:
+    description:
+      - Directory of felix's pins.
+      - By default C(tc/globals) in O(bpffs).
+    type: path
+  calico_version:
+    description:
+      - Release that runs on the node, such as V(v3.28.1). It decides whether felix resets the
+        indices itself.
+      - By default it is told from the kernel, which does not always show the last number.
+    type: str
+extends_documentation_fragment:
+  - bpfops.calico.attributes
+  - bpfops.calico.attributes.declares
+requirements:
+  - pyroute2 0.9 or later on the node
+author:
+  - The bpfops maintainers (@bpfops)
+seealso:
+  - module: bpfops.calico.node_info
+  - module: bpfops.calico.tc_attachment
+"""
+
+EXAMPLES = r"""
+- name: Silence the trace now
+  bpfops.calico.log_filter:
+
+- name: Have the next start of felix leave the log filters out
+  bpfops.calico.log_filter:
+    method: both
+    felix_about_to_restart: true
+"""
+
+RETURN = r"""
+actions:
+  description: What was done, or would be in check mode, one sentence a step in their order.
+  returned: success
+  type: list
+  elements: str
+  sample: ["Put a pass-through program into slot 26 of cali_jump2 for cali8b0e15c2f4a egress"]
+findings:
+  description:
+    - C(LOG_FILTER_STALE) for each interface that called an empty slot before the task, as
+      M(bpfops.calico.node_info#module) describes it.
+  returned: success
+  type: list
+  elements: dict
+warnings:
+  description: What was gone or changed meanwhile, and why nothing was written where that is so.
+  returned: success
+  type: list
+  elements: str
+felix:
+  description: Whether felix was found V(running) or V(stopped).
+  returned: success
+  type: str
+log_filters:
+  description:
+    - The calls of log filters that are not there, after the task; in check mode as they would be.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    interface:
+      description: Name of the interface.
+      type: str
+    hook:
+      description: V(ingress) or V(egress).
+      type: str
+    map:
+      description: Name of the program array.
+      type: str
+    slot:
+      description: Its element that is called.
+      type: int
+    passed_through:
+      description: Whether a pass-through program is in the slot, so that nothing is traced.
+      type: bool
+"""
+
+from typing import Any, Mapping
+
+from ..module_utils._execute.log_filter import carry_out, unfinished
+from ..module_utils._observe.log_filter import observe
+from ..module_utils._plan.findings import finding_facts
+from ..module_utils._plan.log_filter import Observed, Plan, desired, plan
+from ..module_utils._plan.log_filter_facts import calls_after, states
+from ..module_utils._runner import Result, Steps, converge, run_module
+
+ARGUMENT_SPEC: dict[str, Any] = {
+    "method": {
+        "type": "str",
+        "choices": ["passthrough", "ifstate", "both"],
+        "default": "passthrough",
+    },
+    "felix_about_to_restart": {"type": "bool", "default": False},
+    "interfaces": {"type": "list", "elements": "str", "default": ["*"]},
+    "bpffs": {"type": "path", "default": "/sys/fs/bpf"},
+    "pin_dir": {"type": "path"},
+    "calico_version": {"type": "str"},
+    "lock_timeout": {"type": "float", "default": 60.0},
+}
+
+
+def work(params: Mapping[str, Any], check_mode: bool) -> Result:
+    """Bring the node to what the task declares."""
+    wanted = desired(params)
+    notes: list[str] = []
+
+    def execute(planned: Plan) -> dict[str, Any]:
+        notes.extend(carry_out(planned))
+        return {}
+
+    def show(seen: Observed, planned: Plan) -> Result:
+        return Result(
+            actions=planned.actions,
+            before=states(wanted, seen),
+            after=states(wanted, seen, planned),
+            facts={
+                "felix": "running" if seen.felix else "stopped",
+                "log_filters": calls_after(wanted, seen, planned),
+            },
+            warnings=(*planned.warnings, *notes),
+            findings=finding_facts(planned.findings),
+        )
+
+    steps = Steps(
+        observe=lambda: observe(wanted),
+        plan=lambda seen: plan(wanted, seen),
+        execute=execute,
+        unfinished=lambda planned: list(unfinished(planned)),
+        show=show,
+    )
+    return converge(steps, check_mode, params["lock_timeout"])
+
+
+def main() -> None:
+    """Entry point."""
+    run_module(work, ARGUMENT_SPEC)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,293 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""log_filter on real entry programs: the trace falls silent, packets pass, entries are reset."""
+
+from __future__ import annotations
+
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.bpfops.calico.plugins.module_utils import _errors as errors
+from ansible_collections.bpfops.calico.plugins.module_utils._runner import Result
+from ansible_collections.bpfops.calico.plugins.modules import log_filter
+from tests.kernel.log_state import MAIN, NAME, SHAPES, SLOTS, LogNode, sent, text, trace
+from tests.kernel.node_state import NONE
+from tests.kernel.own_network import own_network
+from tests.kernel.support import bpftool
+from tests.observe import rawbpf
+
+HOOKS = ("ingress", "egress")
+PACKETS = 20
+
+
+@pytest.fixture(params=sorted(SHAPES))
+def node(pins: Path, request: pytest.FixtureRequest) -> Iterator[LogNode]:
+    """An interface that calls two empty slots."""
+    pytest.importorskip("pyroute2")
+    with own_network():
+        made = LogNode(pins, request.param)
+        for hook in HOOKS:
+            made.attach(hook, SLOTS[hook])
+        made.state((26, 27))
+        yield made
+        made.close()
+
+
+def run(node: LogNode, check: bool = False, **params: Any) -> Result:
+    defaults = {name: spec.get("default") for name, spec in log_filter.ARGUMENT_SPEC.items()}
+    return log_filter.work({**defaults, "bpffs": str(node.root), **params}, check)
+
+
+def program(number: int | None) -> dict[str, Any]:
+    return dict(bpftool("prog", "show", "id", str(number)))
+
+
+def test_the_trace_is_silent_and_packets_pass(node: LogNode, tmp_path: Path) -> None:
+    """Others may empty the trace meanwhile, so lines may be missing; the counters are exact."""
+    with trace(tmp_path / "trace") as file:
+
+        def lines() -> list[int]:
+            said = file.read_text("utf-8", "replace") if file else ""
+            return [said.count(text(node, hook)) for hook in HOOKS]
+
+        rounds = 0
+        while rounds < 20:
+            rounds += 1
+            assert [sent(PACKETS, hook) for hook in HOOKS] == [PACKETS, PACKETS]
+            if not file or all(lines()):
+                break
+        assert not file or all(lines())
+        before = node.counted()
+        assert before == (2 * PACKETS * rounds, 2 * PACKETS * rounds)
+        done = run(node)
+        assert len(done.actions) == 2
+        noisy = lines()
+        assert [sent(PACKETS, hook) for hook in HOOKS] == [PACKETS, PACKETS]
+        assert node.counted() == (before[0], before[1] + 2 * PACKETS)
+        assert all(now <= then for now, then in zip(lines(), noisy, strict=True))
+    assert [one["code"] for one in done.findings] == ["LOG_FILTER_STALE"]
+    assert [one["passed_through"] for one in done.facts["log_filters"]] == [True, True]
+
+
+def test_what_is_in_the_slots(node: LogNode) -> None:
+    planned = run(node, check=True)
+    assert [node.slot(hook) for hook in HOOKS] == [None, None]
+    done = run(node)
+    assert done == planned
+    for hook in HOOKS:
+        shown = program(node.slot(hook))
+        assert (shown["type"], shown["name"]) == ("sched_cls", f"bpfops_pass{SLOTS[hook]}")
+        assert shown["map_ids"] == [rawbpf.map_id(node.arrays(hook)[1])]
+    before = [node.slot(hook) for hook in HOOKS]
+    assert run(node).actions == ()
+    assert [node.slot(hook) for hook in HOOKS] == before
+
+
+def test_without_a_main_program_packets_are_dropped_as_before(node: LogNode) -> None:
+    rawbpf.delete(node.arrays("egress")[1], struct.pack("<I", MAIN))
+    assert sent(PACKETS, "egress") == 0
+    run(node)
+    assert node.slot("egress") is not None
+    assert sent(PACKETS, "egress") == 0
+
+
+def test_ifstate(node: LogNode) -> None:
+    before = node.entry()
+    if node.shape.constants == 528:
+        done = run(node, method="ifstate")
+        assert done.actions == ()
+        assert "resets the indices itself" in done.warnings[0]
+        assert node.entry() == before
+        return
+    planned = run(node, check=True, method="ifstate")
+    assert node.entry() == before
+    done = run(node, method="ifstate")
+    assert done == planned
+    assert len(done.actions) == 1
+    assert done.facts["felix"] == "stopped"
+    assert node.entry() == before[:-8] + b"\xff" * 8
+    assert [node.slot(hook) for hook in HOOKS] == [None, None]
+    assert run(node, method="ifstate").actions == ()
+
+
+def test_both(node: LogNode) -> None:
+    run(node)
+    done = run(node, method="both", calico_version="3.28.1" if len(node.entry()) == 52 else "3.27")
+    assert [one.split()[0] for one in done.actions] == (
+        [] if node.shape.constants == 528 else ["Write"]
+    )
+    assert run(node, method="both").actions == ()
+
+
+def test_a_program_that_is_no_longer_needed_is_taken_out(node: LogNode) -> None:
+    run(node)
+    own = {hook: node.slot(hook) for hook in HOOKS}
+    node.attach("egress", NONE)
+    done = run(node, check=True)
+    assert len(done.actions) == 1
+    done = run(node, method="ifstate", felix_about_to_restart=True)
+    assert f"program {own['egress']} out of slot 27" in done.actions[-1]
+    assert (node.slot("ingress"), node.slot("egress")) == (own["ingress"], None)
+    with pytest.raises(subprocess.CalledProcessError):
+        program(own["egress"])
+    assert sent(PACKETS, "egress") == PACKETS
+
+
+def test_a_log_filter_that_is_there_is_left_alone(node: LogNode) -> None:
+    run(node)
+    fd = rawbpf.load_program(rawbpf.SCHED_CLS, rawbpf.returning(0), "calico_log_filt")
+    for hook in HOOKS:
+        slot = struct.pack("<I", SLOTS[hook])
+        rawbpf.put(node.arrays(hook)[0], slot, struct.pack("<I", fd))
+    before = node.entry()
+    done = run(node, method="both", felix_about_to_restart=True)
+    assert (done.actions, done.facts["log_filters"]) == ((), [])
+    assert node.entry() == before
+    assert program(node.slot("ingress"))["name"] == "calico_log_filt"
+
+
+def test_programs_with_a_tcx_type(pins: Path) -> None:
+    pytest.importorskip("pyroute2")
+    with own_network():
+        node = LogNode(pins, "3.31")
+        try:
+            for hook in HOOKS:
+                node.attach(hook, SLOTS[hook], tcx=True)
+        except OSError as error:
+            node.close()
+            pytest.skip(f"no TCX here: {error}")
+        assert len(run(node).actions) == 2
+        for hook in HOOKS:
+            assert sent(PACKETS, hook) == PACKETS
+        assert node.counted() == (0, 2 * PACKETS)
+        assert run(node).actions == ()
+        node.close()
+
+
+@pytest.mark.parametrize("node", ["3.27"], indirect=True)
+def test_a_running_felix(node: LogNode) -> None:
+    before = node.entry()
+    with felix():
+        with pytest.raises(errors.RefusedError, match=r"calico-node -c.* -felix.*felix_about_to"):
+            run(node, method="both")
+        assert node.entry() == before
+        assert node.slot("ingress") is None
+        assert run(node).facts["felix"] == "running"
+        run(node, method="ifstate", felix_about_to_restart=True)
+    assert node.entry() == before[:-8] + b"\xff" * 8
+    assert run(node, method="both").facts["felix"] == "stopped"
+
+
+@contextmanager
+def felix() -> Iterator[None]:
+    """A process that looks like felix's, in this network namespace."""
+    code = "import ctypes, time; ctypes.CDLL(None).prctl(15, b'calico-node'); print(flush=True); "
+    command = ["calico-node", "-c", code + "time.sleep(60)", "-felix"]
+    with subprocess.Popen(command, executable=sys.executable, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        process.stdout.readline()
+        yield
+        process.kill()
+
+
+@pytest.mark.parametrize("node", ["3.28"], indirect=True)
+def test_the_entry_of_another_interface(node: LogNode) -> None:
+    node.state((26, 27), name="caliother")
+    before = node.entry()
+    done = run(node, method="ifstate")
+    assert done.actions == ()
+    assert f"{NAME} has no entry in {node.globals}/cali_iface4" in done.warnings[0]
+    assert node.entry() == before
+
+
+@pytest.mark.parametrize("node", ["3.28"], indirect=True)
+@pytest.mark.parametrize(
+    ("release", "written"), [("3.28.2", True), ("3.28.3", False), ("3.29.0", False)]
+)
+def test_releases_that_reset_it_themselves(node: LogNode, release: str, written: bool) -> None:
+    done = run(node, method="ifstate", calico_version=release)
+    assert bool(done.actions) == written
+    assert bool(done.warnings) != written
+
+
+@pytest.mark.parametrize("node", ["3.28"], indirect=True)
+def test_only_the_interfaces_that_are_named(node: LogNode) -> None:
+    assert run(node, interfaces=["caliother", "eth*"]).actions == ()
+    assert len(run(node, interfaces=["calil*"]).actions) == 2
+    assert run(node, interfaces=["eth*"]).actions == ()
+    assert node.slot("ingress") is not None
+
+
+@pytest.mark.parametrize("node", ["3.28"], indirect=True)
+def test_a_slot_that_is_filled_meanwhile(node: LogNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    fd = rawbpf.load_program(rawbpf.SCHED_CLS, rawbpf.returning(0), "p4I_x")
+    original = log_filter.carry_out
+
+    def carried_out(planned: Any) -> Any:
+        slot = struct.pack("<I", SLOTS["ingress"])
+        rawbpf.put(node.arrays("ingress")[0], slot, struct.pack("<I", fd))
+        return original(planned)
+
+    monkeypatch.setattr(log_filter, "carry_out", carried_out)
+    done = run(node)
+    assert "slot 26 of cali_jump3 was changed by something else" in done.warnings[0]
+    assert program(node.slot("ingress"))["name"] == "p4I_x"
+    assert program(node.slot("egress"))["name"] == "bpfops_pass27"
+
+
+@pytest.mark.parametrize("node", ["3.28"], indirect=True)
+def test_reading_back_counts(node: LogNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_filter, "carry_out", lambda planned: ())
+    with pytest.raises(errors.UnverifiedError, match="slot 26 of cali_jump3 is empty"):
+        run(node)
+    with pytest.raises(errors.UnverifiedError, match=f"the entry of {NAME} in .* has a log filter"):
+        run(node, method="ifstate")
+
+
+@pytest.mark.parametrize("node", ["3.28"], indirect=True)
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"interfaces": []}, "interfaces: .* has to name"),
+        ({"interfaces": [""]}, "interfaces: .* has to name"),
+        ({"pin_dir": "x"}, "pin_dir: 'x' is relative"),
+        ({"calico_version": "9"}, "calico_version: '9'"),
+    ],
+)
+def test_bad_input(node: LogNode, params: dict[str, Any], message: str) -> None:
+    with pytest.raises(errors.BpfopsError, match=message):
+        run(node, **params)
+
+
+@pytest.mark.parametrize("node", ["3.28"], indirect=True)
+def test_pyroute2_is_needed(node: LogNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyroute2", None)
+    with pytest.raises(errors.MissingLibraryError):
+        run(node)
+
+
+def test_programs_of_other_nodes_are_not_ours(pins: Path) -> None:
+    """Ids are global: what stands in the arrays of another node is left alone."""
+    pytest.importorskip("pyroute2")
+    with own_network():
+        first, second = pins / "first", pins / "second"
+        for place in (first, second):
+            place.mkdir()
+        one = LogNode(first, "3.28")
+        one.attach("egress", SLOTS["egress"])
+        run(one)
+        held = one.slot("egress")
+        with own_network():
+            two = LogNode(second, "3.28")
+            two.attach("egress", NONE)
+            assert run(two).actions == ()
+            two.close()
+        assert one.slot("egress") == held
+        assert held is not None
+        one.close()
