@@ -99,12 +99,13 @@ class Leftovers(Node):
         own = rodata("xdp_prea.rodata", half * 2)
         fd = program(rawbpf.XDP, "cali_xdp_preamb", [own, self.fds["cali_state4"]])
         os.close(own)
-        return self._attach_xdp(name, fd, mode)
+        return self.attach_xdp(name, fd, mode)
 
     def foreign_xdp(self, name: str, called: str = "xdp_drop_bad") -> int:
-        return self._attach_xdp(name, program(rawbpf.XDP, called, []), "xdpgeneric")
+        return self.attach_xdp(name, program(rawbpf.XDP, called, []))
 
-    def _attach_xdp(self, name: str, fd: int, mode: str) -> int:
+    def attach_xdp(self, name: str, fd: int, mode: str = "xdpgeneric") -> int:
+        """Attach a program and give its descriptor back; the program's id."""
         pinned = self.scratch / "xdp"
         rawbpf.pin(fd, str(pinned))
         command("ip", "link", "set", "dev", name, mode, "pinned", str(pinned))

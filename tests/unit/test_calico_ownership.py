@@ -144,6 +144,27 @@ def test_xdp_programs(program: Program, verdict: Verdict) -> None:
     assert own.xdp_program(own.Xdp("eth0", program)).verdict is verdict
 
 
+XDP_26 = Program("xdp_calico_entr", XDP, (JUMP_26,))
+
+
+@pytest.mark.parametrize(
+    ("program", "own_array", "verdict"),
+    [
+        (XDP_26, True, CALICO),
+        (XDP_26, False, UNPROVEN),
+        (XDP_26._replace(maps=()), True, UNPROVEN),
+        (XDP_26._replace(maps=None), True, UNPROVEN),
+        (XDP_26._replace(type=SCHED_CLS), True, UNPROVEN),
+        (XDP_26._replace(name="xdp_theirs"), True, FOREIGN),
+        (XDP_28._replace(iface_name=""), True, UNPROVEN),
+    ],
+)
+def test_an_array_pinned_for_the_interface_proves_xdp_of_3_26(
+    program: Program, own_array: bool, verdict: Verdict
+) -> None:
+    assert own.xdp_program(own.Xdp("eth0", program, own_array)).verdict is verdict
+
+
 CONNECT = Program("calico_connect_", SOCK_ADDR, (rodata("connect_.rodata", 8), FRONTEND))
 SENDMSG = Program("calico_sendmsg_", SOCK_ADDR, (rodata("connect_.rodata", 8),))
 RECVMSG = Program("calico_recvmsg_", SOCK_ADDR, (rodata("connect_.rodata", 8), SRMSG))

@@ -26,8 +26,8 @@ from .evidence import (
     rodata_check,
 )
 from .places import CONNECT_LINKS, NETKIT_LINKS, TCX_LINKS, is_cleaned
-from .tc_attach import ENTRY_PROGRAMS
-from .versions import VersionSet
+from .tc_attach import ENTRY_PROGRAMS, entry_names
+from .versions import VersionSet, parse_range
 
 STATIC_PROGRAMS = (
     "calico_log_filt",
@@ -63,10 +63,14 @@ class TcxLink(NamedTuple):
 
 
 class Xdp(NamedTuple):
-    """The XDP program of an interface."""
+    """The XDP program of an interface.
+
+    ``own_array``: it calls into the array that is pinned for this interface alone (3.26).
+    """
 
     device: str
     program: Program
+    own_array: bool = False
 
 
 class CgroupProgram(NamedTuple):
@@ -139,9 +143,19 @@ def _interface_link(seen: TcxLink, kind: int, called: str, pins: tuple[str, ...]
 def xdp_program(seen: Xdp) -> Ownership:
     """Whose the XDP program of an interface is.
 
-    3.26 leaves no evidence in the kernel but the name, so its programs stay unproven.
+    That of 3.26 has no constants that name the interface, but calls into an array of its own,
+    pinned in ``tc/<interface>_xdp`` (programs 2.3, 6). Without that pin it stays unproven.
     """
-    return judge(entry_checks(seen.program, seen.device, "xdp"))
+    checks = entry_checks(seen.program, seen.device, "xdp")
+    if seen.program.name not in entry_names("xdp", parse_range("3.26")):
+        return judge(checks)
+    array = Check(
+        seen.own_array and refers(seen.program, "jump"),
+        f"It calls into the array pinned for {seen.device}.",
+        f"It calls into no array pinned for {seen.device}.",
+        sign=False,
+    )
+    return judge((*checks[:2], array))
 
 
 def cgroup_program(seen: CgroupProgram, release: VersionSet | None = None) -> Ownership:

@@ -41,15 +41,24 @@ class Seen(NamedTuple):
 
 
 class Walk:
-    """One look at the interfaces. ``links`` tells the pin of a link by its id."""
+    """One look at the interfaces. ``links`` tells the pin of a link by its id.
+
+    ``arrays`` are ids of arrays pinned for one interface's XDP program, by directory.
+    """
 
     def __init__(
-        self, patterns: Sequence[str], programs: Programs, links: Mapping[int, str], notes: Notes
+        self,
+        patterns: Sequence[str],
+        programs: Programs,
+        links: Mapping[int, str],
+        notes: Notes,
+        arrays: Mapping[str, int] | None = None,
     ) -> None:
         self.patterns = patterns
         self.programs = programs
         self.links = links
         self.notes = notes
+        self.arrays = arrays or {}
 
     def all(self) -> Seen:
         """The interfaces of workloads, and all others that something is attached to."""
@@ -138,7 +147,8 @@ class Walk:
             program = self._program(one.prog_id)
             owner = _VANISHED
             if program:
-                owner = ownership.xdp_program(ownership.Xdp(name, program.evidence))
+                own = self.arrays.get(f"tc/{name.replace('.', '')}_xdp") in program.map_ids
+                owner = ownership.xdp_program(ownership.Xdp(name, program.evidence, own))
             called = program.evidence.name if program else ""
             yield Attachment("xdp", "xdp", one.prog_id, called, owner, program, mode=one.mode)
 

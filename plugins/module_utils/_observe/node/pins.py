@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Iterator
 
 from ..._calico import pin_ownership
+from ..._calico.evidence import Verdict
 from ..._calico.places import PIN_DIRECTORIES
 from ..._kernel import bpffs, proc
 from ..._kernel.links import Link
@@ -48,6 +49,12 @@ class Pins:
                         seen.add(path)
                         with self.notes.reading(path):
                             self._look(path)
+
+    def xdp_arrays(self) -> dict[str, int]:
+        """Ids of the arrays that are pinned for the XDP program of one interface, by directory."""
+        owned = [one for one in self.maps if one.owner.verdict is Verdict.CALICO]
+        found = {self.relative(one.path).rpartition("/")[0]: one.id for one in owned}
+        return {place: one for place, one in found.items() if place.endswith("_xdp")}
 
     def relative(self, path: str) -> str:
         """A path as the tables have it: relative to the bpffs, the pin directory by its usual

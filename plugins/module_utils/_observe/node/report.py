@@ -42,7 +42,7 @@ def look(task: Task) -> Sight:
     notes, programs = Notes(), Programs()
     pins = Pins(task.bpffs, task.pin_dir, task.count_entries, notes)
     pins.walk()
-    seen = Walk(task.interfaces, programs, pins.links, notes).all()
+    seen = Walk(task.interfaces, programs, pins.links, notes, pins.xdp_arrays()).all()
     detection = _release(task, pins, programs, seen.interfaces)
     roots = Roots(_cgroups(task), programs, pins.links, notes)
     node = Node(
