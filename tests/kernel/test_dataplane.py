@@ -107,14 +107,6 @@ def test_a_severed_tcx_link(scene: Scene) -> None:
     assert not pin.parent.exists()
 
 
-def test_xdp_in_driver_mode_and_a_foreign_one(scene: Scene) -> None:
-    scene.node.xdp(UPLINK, "xdpdrv")
-    foreign = scene.node.foreign_xdp(TWO, "cali_xdp_preamb")
-    found = scene.run()
-    assert found.actions[0].endswith(f"from {UPLINK} (xdp)")
-    assert scene.inventory()["xdp"] == {TWO: foreign}
-
-
 def test_a_device_that_is_no_pair_stays(scene: Scene) -> None:
     veth("bpfin.cali", "another")
     found = scene.run()

@@ -16,7 +16,6 @@ from ansible_collections.bpfops.calico.plugins.module_utils._calico.evidence imp
 )
 from ansible_collections.bpfops.calico.plugins.module_utils._calico.versions import parse_range
 from ansible_collections.bpfops.calico.plugins.module_utils._errors import (
-    BadInputError,
     RefusedError,
 )
 from ansible_collections.bpfops.calico.plugins.module_utils._plan import dataplane as planner
@@ -24,14 +23,12 @@ from ansible_collections.bpfops.calico.plugins.module_utils._plan import finding
 from ansible_collections.bpfops.calico.plugins.module_utils._plan.connect_removal import LinkPin
 from ansible_collections.bpfops.calico.plugins.module_utils._plan.dataplane_stays import (
     residue_facts,
-    settings_facts,
 )
 from ansible_collections.bpfops.calico.plugins.module_utils._plan.dataplane_task import (
     KINDS,
     Desired,
     Directory,
     Observed,
-    Setting,
     desired,
 )
 from ansible_collections.bpfops.calico.plugins.module_utils._plan.felix_mode import Agent
@@ -284,46 +281,6 @@ def test_felix_in_ebpf_mode_is_left_in_peace() -> None:
     assert planner.plan(wanted(), observed(agents=agents)).actions == ()
     idle = FULL._replace(agents=(Agent(5, "calico-node -felix"),))
     assert planner.plan(wanted(), idle).warnings == ()
-
-
-FILTERING = "net.ipv4.conf.all.rp_filter"
-LOCK = "kernel.unprivileged_bpf_disabled"
-
-
-def test_settings() -> None:
-    state = observed(
-        settings=(
-            Setting(FILTERING, "0", "0"),
-            Setting(LOCK, "1", "1"),
-            Setting("net.ipv4.conf.eth0.rp_filter", "1", "2"),
-        )
-    )
-    assert settings_facts(state) == [
-        {"name": FILTERING, "value": "0", "restorable": True},
-        {"name": LOCK, "value": "1", "restorable": False},
-    ]
-    plan = planner.plan(wanted(sysctls={FILTERING: 1, "net.core.bpf_jit_harden": 2}), state)
-    assert [step.sentence for step in plan.actions] == [f"Set {FILTERING} from 0 to 1"]
-    assert (plan.settings_before, plan.settings_after) == ({FILTERING: "0"}, {FILTERING: "1"})
-    assert plan.warnings == ("sysctls: there is no net.core.bpf_jit_harden on this node.",)
-    assert planner.plan(wanted(sysctls={LOCK: 1}), state).actions == ()
-    with pytest.raises(RefusedError, match="no other value for it before the node restarts"):
-        planner.plan(wanted(sysctls={LOCK: 0}), state)
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("net.ipv4.ip_forward", "1"),
-        (FILTERING, "one"),
-        (FILTERING, ""),
-        ("net.ipv4.conf.a.b.rp_filter", "1"),
-        ("net/ipv4/conf/all/rp_filter", "1"),
-    ],
-)
-def test_settings_that_are_not_felixs(name: str, value: str) -> None:
-    with pytest.raises(BadInputError, match=r"^sysctls: "):
-        wanted(sysctls={name: value})
 
 
 def test_residue_by_kind() -> None:
