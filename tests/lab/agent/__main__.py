@@ -9,7 +9,7 @@ from . import config, daemon, libbpf, pinned
 
 def _restart() -> None:
     daemon.stop()
-    daemon.start()
+    daemon.start(new_pod=False)
 
 
 def _status() -> None:

@@ -11,6 +11,7 @@ FELIX_CONFIG = Path("/etc/calico/felix.cfg")
 OBJECT = Path(__file__).resolve().parent / "conntrack.bpf.o"
 PID_FILE = Path("/run/lab-agent.pid")
 STATE_FILE = Path("/run/lab-agent.json")
+SCAN_FILE = Path("/run/lab-agent-scan.json")
 LOG_FILE = Path("/var/log/lab-agent.log")
 INTERFACES = "cali*"
 # Where the kernel puts the first filter of anybody who names no place.

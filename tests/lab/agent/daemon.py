@@ -12,12 +12,13 @@ import json
 import os
 import signal
 import socket
+import sys
 import time
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, NoReturn
 
-from . import config, defects, felix, libbpf, plan
+from . import cleanup, config, defects, felix, libbpf, pinned, plan, scanner
 
 HOOKS = (
     ("cali_tc_preamble_from_pod", libbpf.TC_INGRESS),
@@ -29,13 +30,19 @@ class NotReadyError(Exception):
     """The readiness probe fails; the text says why."""
 
 
-def start() -> None:
-    """Load, attach, and return when the background process holds everything."""
+def start(*, new_pod: bool = True) -> None:
+    """Load, attach, and return when the background process holds everything.
+
+    ``new_pod``: calico-node's init container runs before, where the release has one.
+    """
     with config.PID_FILE.open("a+") as pid_file:
         fcntl.flock(pid_file, fcntl.LOCK_EX)
         if running_pid() is not None:
             return
         wanted = plan.read()
+        if wanted and wanted.bootstrap and new_pod:
+            _bootstrap(wanted)
+        config.SCAN_FILE.unlink(missing_ok=True)
         state, loaded = _load_and_attach() if wanted is None else _play(wanted)
         config.STATE_FILE.write_text(json.dumps(state))
         pid = os.fork()
@@ -75,6 +82,8 @@ def status() -> dict[str, Any]:
     sums = libbpf.per_cpu_sums(config.COUNTERS_PIN, len(config.COUNTERS))
     counters = {name: sums[index] for index, name in enumerate(config.COUNTERS)}
     health = not_ready(attached) if pid else "The agent does not run."
+    if config.SCAN_FILE.exists():
+        attached.update(json.loads(config.SCAN_FILE.read_text()))
     state = {"running": pid is not None, "pid": pid, "ready": not health, "not_ready": health}
     return {**state, **attached, **counters}
 
@@ -110,14 +119,26 @@ def _load_and_attach() -> tuple[dict[str, Any], libbpf.BpfObject]:
     return state, loaded
 
 
-def _play(wanted: plan.Plan) -> tuple[dict[str, Any], felix.Felix]:
+def _bootstrap(wanted: plan.Plan) -> None:
+    """The init container's own failures do not keep felix from starting (-best-effort)."""
+    try:
+        pinned.Maps(wanted).bootstrap()
+    except (pinned.MapError, libbpf.LibbpfError) as error:
+        print(f"lab-agent: init container: {error}", file=sys.stderr)
+
+
+def _play(wanted: plan.Plan) -> tuple[dict[str, Any], felix.Felix | None]:
+    if not wanted.enabled:
+        cleanup.clean(wanted.release, felix.interfaces())
+        state: dict[str, Any] = {"release": wanted.release.version, "interfaces": [], "dirty": []}
+        return {**state, "conntrack_map_id": None, "max_entries": None}, None
     process = felix.Felix(wanted)
-    state = process.start()
+    started = process.start()
     defects.plant(process)
-    return state, process
+    return started, process
 
 
-def _serve(loaded: libbpf.BpfObject | felix.Felix) -> NoReturn:
+def _serve(loaded: libbpf.BpfObject | felix.Felix | None) -> NoReturn:
     """Hold the maps until SIGTERM, away from the caller's session and files, named as felix."""
     os.setsid()
     Path("/proc/self/comm").write_text("calico-node", "ascii")
@@ -127,6 +148,7 @@ def _serve(loaded: libbpf.BpfObject | felix.Felix) -> NoReturn:
     for source, target in ((null, 0), (log, 1), (log, 2)):
         os.dup2(source, target)
     os.chdir("/")
-    while loaded:
+    if isinstance(loaded, felix.Felix) and loaded.plan.scan:
+        scanner.Scanner(loaded).run(loaded.plan.scan)
+    while True:
         signal.pause()
-    os._exit(0)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import sys
 from fnmatch import fnmatch
@@ -138,11 +139,13 @@ class Felix:
         bpf.set_program(fd, 3, self._main_programs["v4", hook])
         os.close(fd)
 
+    def conntrack_maps(self) -> dict[str, int]:
+        """Name and descriptor of each family's conntrack map, IPv4 first."""
+        return {name: fd for name, fd in self.maps.fds.items() if re.match(r"cali_v\d_ct\d", name)}
+
     def conntrack(self) -> tuple[str, int]:
         """Name and descriptor of the conntrack map, of IPv4 if there are two."""
-        names = (name for name in self.maps.fds if name.rstrip("0123456789").endswith("_ct"))
-        name = next(names)
-        return name, self.maps.fds[name]
+        return next(iter(self.conntrack_maps().items()))
 
     def _report(self) -> dict[str, Any]:
         found = bpf.info(self.conntrack()[1])

@@ -32,7 +32,16 @@ class Maps:
     def create(self) -> None:
         """Make or take over each map; a failure unpins those before it, as in felix."""
         _keep_jump_maps(self._plan)
-        for row, spec in plan.specs(self._plan):
+        self._create(plan.specs(self._plan))
+
+    def bootstrap(self) -> None:
+        """Do as the init container of 3.31 and later: all maps with their default sizes."""
+        self._create(plan.specs(self._plan, defaults=True))
+        for fd in (*self.fds.values(), *self._olds.values()):
+            os.close(fd)
+
+    def _create(self, specs: list[tuple[MapRow, bpf.MapSpec]]) -> None:
+        for row, spec in specs:
             try:
                 self._ensure(row, spec)
             except MapError:

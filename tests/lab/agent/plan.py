@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import configparser
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,6 +27,10 @@ class Plan(NamedTuple):
     families: tuple[str, ...]
     tcx: bool
     defects: tuple[str, ...]
+    # Seconds between felix's sweeps; 0: it does not sweep.
+    scan: int = 0
+    bootstrap: bool = False
+    enabled: bool = True
 
     @property
     def ipv6(self) -> bool:
@@ -49,14 +54,35 @@ def read() -> Plan | None:
         allowed = ", ".join(RELEASES)
         raise ConfigError(f"release in {CONFIG} is {version!r}; use one of {allowed}.")
     release = RELEASES[version]
-    wanted = section.get("lab", "ipv6", fallback="no")
-    if wanted not in (("no", "yes") if release.with_ipv6 else ("no",)):
-        allowed = "no or yes" if release.with_ipv6 else "no: the release has no IPv6"
-        raise ConfigError(f"ipv6 in {CONFIG} is {wanted!r}; use {allowed}.")
-    families = release.with_ipv6 if wanted == "yes" else ("v4",)
+    ipv6 = _yes(section, "ipv6", "no: the release has no IPv6" if not release.with_ipv6 else "")
+    families = release.with_ipv6 if ipv6 else ("v4",)
+    no_bootstrap = "" if release.bootstraps else "no: the release has none"
     tcx = release.tcx and config.choice("BPFAttachType", ("TCX", "TC")) == "TCX"
     defects = section.get("lab", "defects", fallback="").replace(",", " ").split()
-    return Plan(release, families, tcx, _checked(defects, release, tcx))
+    return Plan(
+        release,
+        families,
+        tcx,
+        _checked(defects, release, tcx),
+        _seconds(section),
+        _yes(section, "bootstrap", no_bootstrap),
+        config.choice("BPFEnabled", ("true", "false")) == "true",
+    )
+
+
+def _yes(section: configparser.ConfigParser, key: str, only_no: str = "") -> bool:
+    """yes or no (the default); ``only_no`` says why the release takes no other word."""
+    text = section.get("lab", key, fallback="no")
+    if text not in (("no",) if only_no else ("no", "yes")):
+        raise ConfigError(f"{key} in {CONFIG} is {text!r}; use {only_no or 'no or yes'}.")
+    return text == "yes"
+
+
+def _seconds(section: configparser.ConfigParser) -> int:
+    text = section.get("lab", "scan", fallback="0")
+    if not text.isdecimal() or int(text) > 3600:
+        raise ConfigError(f"scan in {CONFIG} is {text!r}; use 0 (never) to 3600 seconds.")
+    return int(text)
 
 
 def _checked(defects: list[str], release: Release, tcx: bool) -> tuple[str, ...]:
@@ -75,14 +101,16 @@ def _checked(defects: list[str], release: Release, tcx: bool) -> tuple[str, ...]
     return tuple(defects)
 
 
-def specs(plan: Plan) -> list[tuple[MapRow, bpf.MapSpec]]:
-    """The maps to pin, in the order in which felix makes them."""
+def specs(plan: Plan, *, defaults: bool = False) -> list[tuple[MapRow, bpf.MapSpec]]:
+    """The maps to pin, in the order in which felix makes them; ``defaults``: unconfigured sizes."""
     found = [(row, spec(row, plan.release, "v4")) for row in plan.release.common]
     for family in plan.families:
         for row in plan.release.family:
             per_family = "%" in row.name
             if not per_family or family == "v4" or row.v6:
                 found.append((row, spec(row, plan.release, family)))
+    if defaults:
+        return [(row, one._replace(max_entries=row.max_entries)) for row, one in found]
     return found
 
 

@@ -94,8 +94,13 @@ class Release(NamedTuple):
     scales_conntrack: bool = False
     # Bytes 0 to 7 of a conntrack value: time of the last RST, no longer of creation.
     rst_seen: bool = False
+    # The same releases detach connect-time programs when BPF is switched off.
     ctlb_pinned: bool = False
     ctlb_all_hooks: bool = False
+    # Switched off, felix removes its pins everywhere below /sys/fs/bpf, not in tc/ only.
+    cleans_all_pins: bool = True
+    # The init container makes all maps with default sizes before felix starts.
+    bootstraps: bool = False
 
     @property
     def line(self) -> str:
@@ -118,6 +123,7 @@ _26 = Release(
     _same("cali_jump3", "cali_jump3"),
     checks_sizes=False,
     ctlb_all_hooks=True,
+    cleans_all_pins=False,
 )
 _27 = Release(
     "3.27.3",
@@ -132,9 +138,12 @@ _27 = Release(
     checks_sizes=False,
     sizes_in_preamble=False,
     keeps_log_filter=True,
+    cleans_all_pins=False,
 )
-_28 = _27._replace(
+_27_5 = _27._replace(version="3.27.5", attach=TOGGLE, cleans_all_pins=True)
+_28 = _27_5._replace(
     version="3.28.1",
+    attach=DECREMENT,
     common=(*rows.COMMON_28, *rows.CTLB_ONE),
     family=rows.FAMILY_28,
     with_ipv6=("v4", "v6"),
@@ -168,6 +177,7 @@ _31_2 = _30_7._replace(
     preamble=PREAMBLE_31,
     tcx=True,
     delta_with_ipv6=("v4", "v6"),
+    bootstraps=True,
 )
 _31_7 = _31_2._replace(
     version="3.31.7",
@@ -184,7 +194,7 @@ _32 = _31_7._replace(
 RELEASES = {
     release.version: release
     for release in (
-        *(_26, _27, _27._replace(version="3.27.5", attach=TOGGLE)),
+        *(_26, _27, _27_5),
         *(_28, _28_2, _28_4, _28_5, _29_4, _29_7, _30_0, _30_7, _31_2, _31_7, _32),
     )
 }
