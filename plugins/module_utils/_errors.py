@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import sys
 from typing import Any, Mapping
 
 ENOTSUPP = 524
@@ -90,6 +91,6 @@ class MissingLibraryError(UnsupportedError):
     def __init__(self, library: str, purpose: str) -> None:
         self.library = library
         super().__init__(
-            f"{purpose} needs the Python library {library} on the node; install it with the "
-            f"distribution's package python3-{library} or with pip."
+            f"{purpose} needs the Python library {library} on the node, for {sys.executable}; "
+            f"install it with the distribution's package python3-{library} or with pip."
         )

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from typing import Any, Callable, Mapping, NamedTuple, Sequence
 
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.basic import AnsibleModule
 
-from ._errors import BadInputError, BpfopsError, MissingLibraryError, UnverifiedError
+from ._errors import BadInputError, BpfopsError, UnverifiedError
 from ._kernel.lock import node_lock
 from ._kernel.proc import require_bpf_rights
 
@@ -50,8 +50,6 @@ def run_module(
         if needs_bpf(module.params):
             require_bpf_rights()
         result = work(module.params, module.check_mode)
-    except MissingLibraryError as error:
-        module.fail_json(msg=missing_required_lib(error.library))
     except BpfopsError as error:
         module.fail_json(**error.as_failure())
     except (OSError, MemoryError) as error:

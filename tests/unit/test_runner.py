@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import json
+import sys
 from typing import Any, Callable
 
 import pytest
@@ -72,6 +73,17 @@ def test_expected_errors_become_failures(
     assert result["failed"]
     assert result["msg"]
     assert "Traceback" not in result["msg"]
+
+
+def test_a_missing_library_is_one_sentence(capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def work(params: Any, check_mode: bool) -> Result:
+        raise errors.MissingLibraryError("pyroute2", "Work on tc")
+
+    message = answer(work, capsys, monkeypatch)["msg"]
+    assert message == (
+        f"Work on tc needs the Python library pyroute2 on the node, for {sys.executable}; "
+        "install it with the distribution's package python3-pyroute2 or with pip."
+    )
 
 
 def test_rights_are_checked_before_the_work(capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
