@@ -21,6 +21,7 @@ from tests.bench.passes import measure_passes
 from tests.bench.plays import measure_plays
 from tests.bench.renew import TITLES, renewed
 from tests.bench.report import page
+from tests.bench.resizes import measure_switches
 from tests.bench.results import Results
 from tests.bench.scale import FULL, QUICK
 from tests.bench.tools import (
@@ -73,6 +74,7 @@ def _measure(results: Results, parts: list[str]) -> None:
     for name, measure in (
         ("passes", measure_passes),
         ("delays", measure_delays),
+        ("switches", measure_switches),
         ("copies", measure_copies),
         ("audits", measure_audits),
     ):

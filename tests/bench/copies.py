@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from tests.bench import maps
+from tests.bench import maps, resizes
 from tests.bench.scale import Scale
 from tests.bench.tools import HERE, BenchError, Sample, measure, program, say, subject
 
@@ -32,13 +32,15 @@ def measure_copies(scale: Scale, samples: Samples) -> None:
             say(f"copy of {entries}: {name}")
             samples.setdefault((name, entries), []).append(WAYS[name].run(entries))
             maps.drop(maps.NEW, maps.MOVED)
+            resizes.drop()
     maps.drop(maps.OLD)
 
 
 def _order(scale: Scale, entries: int) -> Iterator[str]:
     for turn in range(scale.copies[entries]):
         with_bpftool = turn < scale.bpftool.get(entries, 0)
-        yield from maps.shuffled([name for name in WAYS if name != BPFTOOL or with_bpftool])
+        slow = () if with_bpftool else (BPFTOOL, BPFTOOL_PIPE)
+        yield from maps.shuffled([name for name in WAYS if name not in slow])
 
 
 def _into_new(*command: str) -> Callable[[int], Sample]:
@@ -65,15 +67,23 @@ def _migrate(*options: str) -> Callable[[int], Sample]:
     return migrate
 
 
+def _resize(entries: int) -> Sample:
+    resizes.take(maps.OLD)
+    maps.settle()
+    return resizes.resize(entries)
+
+
 def _c(way: str) -> Callable[[int], Sample]:
     return _into_new(program("copymap"), way, maps.OLD, maps.NEW)
 
 
-BATCH, FELIX, FELIX_KEYS, BPFTOOL = "c-batch", "c-felix", "c-felix-keys", "bpftool"
+BATCH, FELIX, FELIX_KEYS = "c-batch", "c-felix", "c-felix-keys"
+BPFTOOL, BPFTOOL_PIPE = "bpftool", "bpftool-pipe"
 COPY, COPY_2, MIGRATE, MIGRATE_TIME = "copy", "copy-2", "migrate", "migrate-time"
+RESIZE = "resize"
 
 _COPY = subject("copy", maps.OLD, maps.NEW)
-_RESTORE = [program("spend"), str(HERE / "dump-and-restore"), maps.OLD, maps.NEW]
+_RESTORE = [program("spend"), str(HERE / "dump-and-restore")]
 
 WAYS = {
     BATCH: Way("(a) C, libbpf batch calls of 4096", _c("batch")),
@@ -83,7 +93,15 @@ WAYS = {
     MIGRATE_TIME: Way(
         "ours: whole migration by bpf_map, timestamp_offset=8", _migrate("--timestamp"), ours=True
     ),
+    RESIZE: Way("ours: conntrack_map, sized and then settled with 1 % changed", _resize, ours=True),
     FELIX: Way("(b) C, felix's way: batch reads, keys seen, element updates", _c("felix")),
     FELIX_KEYS: Way("(b) C, the same with next-key and look-up reads", _c("felix-keys")),
-    BPFTOOL: Way("(c) bpftool dump, awk, bpftool batch", _into_new(*_RESTORE)),
+    BPFTOOL: Way(
+        "(c) bpftool dump to a file, awk, bpftool batch",
+        _into_new(*_RESTORE, "files", maps.OLD, maps.NEW),
+    ),
+    BPFTOOL_PIPE: Way(
+        "(c) the same, all three at once in a pipe",
+        _into_new(*_RESTORE, "pipe", maps.OLD, maps.NEW),
+    ),
 }

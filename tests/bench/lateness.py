@@ -6,18 +6,19 @@ from __future__ import annotations
 import json
 import os
 import random
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from tests.bench import maps, passes
+from tests.bench import maps, passes, resizes
+from tests.bench.processes import line, started, tell
 from tests.bench.scale import Scale
-from tests.bench.tools import REPOSITORY, BenchError, environment, program, say, subject
+from tests.bench.tools import BenchError, measure, program, say, subject
 
 NOTHING, COPY = "nothing", "copy"
 DELTA, COMPARE, PRUNE = "delta", "compare", "prune"
+SIZED, SETTLED = "sized", "settled"
 
 TITLES = {
     NOTHING: "nothing running",
@@ -25,8 +26,10 @@ TITLES = {
     DELTA: "delta passes by time, 1 % changed before the first",
     COMPARE: "passes that compare everything",
     PRUNE: "prune passes",
+    SIZED: "conntrack_map, sized",
+    SETTLED: "conntrack_map, settled, 1 % changed",
 }
-PASSES = (DELTA, COMPARE, PRUNE)
+PASSES = (DELTA, COMPARE, PRUNE, SIZED, SETTLED)
 
 
 class Distribution(NamedTuple):
@@ -63,6 +66,7 @@ def measure_delays(scale: Scale, found: Delays) -> None:
                 say(f"delays under: {TITLES[load]}")
                 results.setdefault(load, []).append(_delays(probe, load, busy, scale))
     maps.drop(maps.OLD, maps.NEW)
+    resizes.drop()
 
 
 def _packet_probe(busy: int, other: int) -> list[str]:
@@ -81,7 +85,7 @@ def cpu_mask(cpu: int) -> str:
 
 
 def _delays(probe: list[str], load: str, cpu: int, scale: Scale) -> Distribution:
-    with _load(load, cpu, scale) as run, _started(probe) as prober:
+    with _load(load, cpu, scale) as run, started(probe) as prober:
         run()
         output, _ = prober.communicate()
     if prober.returncode:
@@ -97,8 +101,13 @@ def _load(load: str, cpu: int, scale: Scale) -> Iterator[Callable[[], None]]:
         yield lambda: time.sleep(scale.lateness_seconds)
         return
     command = ["taskset", "--cpu-list", str(cpu), *_command(load, scale)]
-    with _started(command) as process:
-        yield lambda: _release(process)
+    with started(command) as process:
+
+        def run() -> None:
+            tell(process)
+            line(process)
+
+        yield run
 
 
 def _command(load: str, scale: Scale) -> list[str]:
@@ -106,6 +115,8 @@ def _command(load: str, scale: Scale) -> list[str]:
         maps.create(maps.NEW, 2 * scale.pass_entries)
         maps.settle()
         return subject("--gate", "copy", maps.OLD, maps.NEW)
+    if load in (SIZED, SETTLED):
+        return _resize(load, scale.pass_entries)
     passes.copy_by_c(scale.pass_entries)
     since = passes.change(1 if load == DELTA else 0)
     maps.settle()
@@ -115,30 +126,10 @@ def _command(load: str, scale: Scale) -> list[str]:
     return subject("--gate", "--at-least", seconds, name, maps.OLD, maps.NEW, *options)
 
 
-@contextmanager
-def _started(command: list[str]) -> Iterator[subprocess.Popen[str]]:
-    """A process that has said it is ready; ended with the block."""
-    pipe = subprocess.PIPE
-    process = subprocess.Popen(
-        command, cwd=REPOSITORY, env=environment(), stdin=pipe, stdout=pipe, text=True
-    )
-    try:
-        if _line(process) != "ready\n":
-            raise BenchError(f"{command[0]} ended before it was ready.")
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-
-
-def _release(process: subprocess.Popen[str]) -> None:
-    assert process.stdin
-    process.stdin.write("\n")
-    process.stdin.flush()
-    if not _line(process):
-        raise BenchError("The collection's code failed while delays were measured.")
-
-
-def _line(process: subprocess.Popen[str]) -> str:
-    assert process.stdout
-    return process.stdout.readline()
+def _resize(load: str, entries: int) -> list[str]:
+    resizes.take(maps.OLD)
+    if load == SETTLED:
+        measure(*resizes.sized(entries))
+        passes.change(1)
+    maps.settle()
+    return subject("--gate", load, str(resizes.PINS), str(2 * entries))

@@ -53,9 +53,9 @@ def create(path: str, max_entries: int) -> None:
     run("bpftool", "map", "create", path, *SHAPE, "entries", str(max_entries))
 
 
-def fill(path: str, entries: int) -> None:
-    """A new, full map of made-up flows."""
-    create(path, entries)
+def fill(path: str, entries: int, max_entries: int = 0) -> None:
+    """A new map of made-up flows, full unless ``max_entries`` says otherwise."""
+    create(path, max_entries or entries)
     run(program("ctmap"), "fill", path, str(entries), "0", "-1", "created", "plain")
     require_entries(path, entries)
 

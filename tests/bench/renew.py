@@ -12,6 +12,7 @@ TITLES = {
     "plays": "A task with nothing to do",
     "passes": "Passes",
     "delays": "Delays on the CPU in use",
+    "switches": "Flows at the switch",
     "copies": "Copy of the whole map",
     "audits": "An audit",
 }

@@ -41,8 +41,10 @@ COPY_NOTE = """\
   up in a table of the keys seen so far, and written one by one. felix itself is written in Go,
   reads on a second thread and allocates memory for each entry. Before it read by batch, it fetched
   the next key and then the value, which the second figure shows.
-- (c) turns bpftool's JSON dump into a bpftool batch with awk. Its memory is that of the largest
-  of the three processes.{bpftool}
+- (c) turns bpftool's JSON dump into a bpftool batch with awk: by files, as a dump is taken before a
+  change and restored after it, which is what figures compare with, or all at once in a pipe. Its
+  memory is that of the largest process.{bpftool}
+- conntrack_map is the whole module twice: sized, then settled. No program uses the map.
 - Peak memory is the greatest of all runs.
 """
 
@@ -65,6 +67,16 @@ Plays without fact gathering against a lab node, the connection being there. "Ea
 the difference between plays of {tasks} tasks and of one, for each task more.
 """
 
+SWITCH_NOTE = """\
+{shards} programs refer to the conntrack map of {flows:,} entries; flows come and go at the rate of
+changes asked for, a quarter of which delete a flow and a quarter make a new one. The map is sized,
+settling begins, and when it has carried new flows over three times the programs are replaced one by
+one, 20 ms apart, by ones that refer to the new map. Flows missing at the switch were not in it at
+that moment. The figure to reach is the number of packets that met no entry of their flow later on;
+such a packet makes one. All others are counted after settling: flows without an entry, entries
+that are older than the flow's last packet, and entries of flows that had been deleted.
+"""
+
 AUDIT_NOTE = """\
 The module's own time, with what it imports, in a process of its own: node_info on a node of 3.28 to
 3.29 with {pods} pods, whose interfaces have two Calico filters each and whose conntrack map has
@@ -85,6 +97,7 @@ def page(results: Results, command: str) -> str:
     ]
     parts += ["## Copy of the whole map", _copy_note(results), *_copies(results)]
     parts += ["## Passes", *_passes(results), "## Delays on the CPU in use", *_delays(results)]
+    parts += ["## Flows at the switch", *_switches(results)]
     parts += ["## A task with nothing to do", *_plays(results)]
     parts += ["## An audit", *_audits(results)]
     return "\n\n".join(part.strip() for part in parts) + "\n"
@@ -206,6 +219,17 @@ def _delays(results: Results) -> Iterator[str]:
 def _delay_cells(runs: list[Distribution]) -> list[str]:
     samples = str(sum(run.samples for run in runs))
     return [samples, *(_figure(figure, digits=0) for figure in (p50(runs), p99(runs), worst(runs)))]
+
+
+def _switches(results: Results) -> Iterator[str]:
+    scale = results.scale
+    yield SWITCH_NOTE.format(shards=scale.switch_shards, flows=scale.switch_flows)
+    rows = [
+        [str(number), f"{run.rate:,.0f}", f"{run.switch_seconds:.2f}", *map(str, run[2:])]
+        for number, run in enumerate(results.switches, 1)
+    ]
+    heads = ["run", "changes a second", "s of moving", "missing at the switch", "met by a packet"]
+    yield table([*heads, "still missing", "missing", "stale", "revived"], rows)
 
 
 def _plays(results: Results) -> Iterator[str]:

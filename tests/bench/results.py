@@ -12,6 +12,7 @@ from tests.bench.copies import Samples
 from tests.bench.lateness import Delays, Distribution
 from tests.bench.passes import Case, PassSamples
 from tests.bench.plays import Seconds
+from tests.bench.resizes import Missed
 from tests.bench.scale import Scale
 
 
@@ -25,6 +26,7 @@ class Results:
     delays: Delays = field(default_factory=lambda: Delays({}, {}))
     plays: Seconds = field(default_factory=dict)
     audits: Audits = field(default_factory=dict)
+    switches: list[Missed] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
 
     def seconds(self, way: str, entries: int) -> float | None:

@@ -24,6 +24,12 @@ class Scale:
     audit_services: int
     """Frontends of UDP Services, which the audit compares the entries with."""
     audit_rounds: int
+    switch_flows: int
+    switch_rate: int
+    """Changes a second while programs move to the new map."""
+    switch_shards: int
+    """Programs that move, one after the other."""
+    switch_rounds: int
 
 
 FULL = Scale(
@@ -39,6 +45,10 @@ FULL = Scale(
     audit_entries=500_000,
     audit_services=500,
     audit_rounds=5,
+    switch_flows=512_000,
+    switch_rate=100_000,
+    switch_shards=64,
+    switch_rounds=5,
 )
 
 QUICK = Scale(
@@ -54,4 +64,8 @@ QUICK = Scale(
     audit_entries=50_000,
     audit_services=50,
     audit_rounds=1,
+    switch_flows=50_000,
+    switch_rate=20_000,
+    switch_shards=16,
+    switch_rounds=1,
 )

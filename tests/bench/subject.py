@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs the collection's own code once in a process of its own, and says what that took.
 
-``copy OLD NEW``, ``carry OLD NEW``, ``prune OLD NEW``, ``migrate PIN`` and
-``audit BPFFS CGROUP``.
+``copy OLD NEW``, ``carry OLD NEW``, ``prune OLD NEW``, ``migrate PIN``, ``sized PINS SIZE``,
+``settled PINS SIZE`` and ``audit BPFFS CGROUP``.
 """
 
 from __future__ import annotations
@@ -62,6 +62,11 @@ def _parser() -> argparse.ArgumentParser:
     migrate.add_argument("max_entries", type=int)
     migrate.add_argument("--timestamp", action="store_true")
     migrate.set_defaults(prepare=_migrate)
+    for state in ("sized", "settled"):
+        resize = commands.add_parser(state)
+        resize.add_argument("pins")
+        resize.add_argument("max_entries", type=int)
+        resize.set_defaults(prepare=_resize, state=state)
     audit = commands.add_parser("audit")
     audit.add_argument("bpffs")
     audit.add_argument("cgroup_root")
@@ -94,6 +99,18 @@ def _migrate(_: ExitStack, arguments: argparse.Namespace) -> Operation:
     params.update(path=arguments.pin, max_entries=arguments.max_entries)
     params["timestamp_offset"] = TIMESTAMP_OFFSET if arguments.timestamp else None
     return lambda: int(bpf_map.work(params, False).facts["migration"]["entries"])
+
+
+def _resize(_: ExitStack, arguments: argparse.Namespace) -> Operation:
+    from ansible_collections.bpfops.calico.plugins.modules import conntrack_map
+
+    params = {name: spec.get("default") for name, spec in conntrack_map.ARGUMENT_SPEC.items()}
+    params.update(state=arguments.state, pin_dir=arguments.pins, calico_version="v3.29.7")
+    if arguments.state == "sized":
+        params["max_entries"] = arguments.max_entries
+    return lambda: sum(
+        int(one["entries"]) for one in conntrack_map.work(params, False).facts["carried"]
+    )
 
 
 def _audit(_: ExitStack, arguments: argparse.Namespace) -> Operation:

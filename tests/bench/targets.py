@@ -9,12 +9,12 @@ from typing import NamedTuple
 from tests.bench import audits, copies, lateness, plays
 from tests.bench.copies import WAYS
 from tests.bench.passes import Case, has_map_iterators
-from tests.bench.results import Results, p99, ratio, worst
+from tests.bench.results import Results, middle, p99, ratio, worst
 
 SIZES = (512_000, 4_000_000)
 MEMORY_SIZES = (10_000, 512_000, 4_000_000)
 
-DEFAULT_PATH = (copies.COPY, copies.MIGRATE, copies.MIGRATE_TIME)
+DEFAULT_PATH = (copies.COPY, copies.MIGRATE, copies.MIGRATE_TIME, copies.RESIZE)
 FELIX = (copies.FELIX, copies.FELIX_KEYS)
 
 
@@ -42,6 +42,7 @@ def targets(results: Results) -> list[Target]:
         *_memory(results),
         *_passes(results),
         *_delays(results),
+        *_switches(results),
         *_plays(results),
         *_audits(results),
     ]
@@ -101,6 +102,16 @@ def _delays(results: Results) -> Iterator[Target]:
         yield Target(
             f"UDP round trip p99 under {lateness.TITLES[load]}, to nothing running", figure, 1.5
         )
+
+
+def _switches(results: Results) -> Iterator[Target]:
+    scale, runs = results.scale, results.switches
+    load = f"{scale.switch_flows:,} flows, {scale.switch_rate:,} changes a second"
+    # A machine that is busy with other work does not reach the rate, and shows nothing.
+    kept = [one for one in runs if one.rate >= scale.switch_rate * 0.9]
+    yield Target(f"flows missing at the switch, {load}", middle(one.lost for one in kept), 30)
+    still = max((one.still_missing for one in kept), default=None)
+    yield Target(f"of them still missing after settling, {load}", still, 0)
 
 
 def _plays(results: Results) -> Iterator[Target]:

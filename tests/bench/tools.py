@@ -23,6 +23,7 @@ SOURCES = {
     "lateness": HERE / "c" / "lateness.c",
     "udprtt": HERE / "c" / "udprtt.c",
     "spend": HERE / "c" / "spend.c",
+    "switch": HERE / "c" / "switch.c",
     "ctmap": LAB / "tools" / "ctmap.c",
 }
 
@@ -47,7 +48,7 @@ class Sample:
 def compile_programs() -> None:
     """Compile the C programs into .build/bench."""
     BUILD.mkdir(parents=True, exist_ok=True)
-    flags = ["-O2", "-Wall", "-Werror", "-D_GNU_SOURCE", f"-I{LAB / 'bpf'}"]
+    flags = ["-O2", "-Wall", "-Werror", "-D_GNU_SOURCE", f"-I{LAB / 'bpf'}", f"-I{LAB / 'tools'}"]
     for name, source in SOURCES.items():
         run("gcc", *flags, str(source), "-o", program(name), "-lbpf")
 
