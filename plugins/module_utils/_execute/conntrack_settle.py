@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Iterator, Mapping, NamedTuple, Sequence
+from typing import Any, Iterator, NamedTuple, Sequence
 
 from .._calico.codecs.conntrack_layout import LAST_SEEN
 from .._calico.conntrack_expiry import Expiry
@@ -19,7 +19,7 @@ from .._errors import UnverifiedError
 from .._kernel import bpffs
 from .._kernel.maps import Map
 from .._kernel.passes import carry, prune
-from .._kernel.programs import loaded_programs
+from .._kernel.programs import ProgInfo, loaded_programs
 from .._kernel.readers import Side
 from .._kernel.rules import Older, Rule
 from .._observe.conntrack_carry import TOLERANCE, carry_alive, newer, readable
@@ -61,10 +61,10 @@ def settle(actions: Sequence[Action], how: Following) -> list[dict[str, Any]]:
         done = []
         announced = False
         while waiting:
-            looked = time.monotonic_ns()
-            users = users_of(list(loaded_programs()))
+            looked, programs = time.monotonic_ns(), list(loaded_programs())
+            users = users_of(programs)
             for one in waiting:
-                one.look(users, looked)
+                one.look(programs, looked)
             for one in [one for one in waiting if not users.get(one.source.id)]:
                 done.append(one.finish())
                 waiting.remove(one)
@@ -77,6 +77,11 @@ def settle(actions: Sequence[Action], how: Following) -> list[dict[str, Any]]:
                 stack.enter_context(_announced(following_path(how.own_dir)))
             time.sleep(PAUSE if waiting else 0)
     return done
+
+
+def _asleep() -> int:
+    """ns by which CLOCK_BOOTTIME, that of programs, is ahead of CLOCK_MONOTONIC."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.monotonic_ns()
 
 
 @contextmanager
@@ -104,15 +109,25 @@ class _Settling:
         self._since = [self.source.since]
         self._unwritten = self.source.unwritten
         self._live_id = live.info().id
+        self._alone = False
         self._sums = Pending()
         self.passes = 0
         self.pruned = 0
 
-    def look(self, users: Mapping[int, Sequence[str]], now: int) -> None:
-        """Remember until when no program could write the live map: all had the old one still."""
-        copied = self.source.unwritten and self.source.id in users
-        if copied and self._live_id not in users:
+    def look(self, programs: Sequence[ProgInfo], now: int) -> None:
+        """Remember until when no program could write the live map: all had the old one still.
+
+        Where it was so at the last look, that is until the first one was loaded.
+        """
+        writers = [one.load_time for one in programs if self._live_id in one.map_ids]
+        before = any(self.source.id in one.map_ids for one in programs)
+        if not self.source.unwritten:
+            return
+        if before and not writers:
             self._unwritten = now - TOLERANCE
+        elif self._alone:
+            self._unwritten = max(self._unwritten, min(writers, default=0) - _asleep() - TOLERANCE)
+        self._alone = before and not writers
 
     def follow(self) -> None:
         """One pass; each but the first looks only at what changed since the pass before the last.
@@ -132,13 +147,14 @@ class _Settling:
     def finish(self) -> dict[str, Any]:
         """The last pass, and the end of the old map's pins.
 
-        What was copied, was not written since, and is no longer in the old map was deleted there.
+        What was copied, was not written since, and is no longer in the old map was deleted there;
+        it goes first, as the new map may be short of room.
         """
         with readable(self._old) as side:
-            last = self._carry_alive(side)
             if self.source.unwritten:
                 older = Older(LAST_SEEN, self._unwritten)
                 self.pruned = prune(side, self._live, self._how.batch_size, older).deleted
+            last = self._carry_alive(side)
         first, self._sums = self._sums, Pending()
         self._add(last)
         for path in reversed(self.source.paths):
