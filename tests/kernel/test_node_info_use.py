@@ -13,7 +13,17 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.bpfops.calico.plugins.module_utils._observe.node import twice
-from tests.kernel.node_state import MAPS, PREAMBLE, WORKLOADS, Interface, Node, codes, look, program
+from tests.kernel.node_state import (
+    LPM_TRIE,
+    MAPS,
+    PREAMBLE,
+    WORKLOADS,
+    Interface,
+    Node,
+    codes,
+    look,
+    program,
+)
 from tests.observe import rawbpf
 
 ONE, TWO = WORKLOADS
@@ -183,6 +193,21 @@ def test_udp_flows_that_bypass_their_service(healthy: Node, service: bytes) -> N
     (found,) = look(healthy).findings
     assert "1 live UDP flows" in found["evidence"][0]
     assert "from 10.65.0.9:40000" in found["evidence"][0]
+
+
+def test_udp_flows_of_ipv6(healthy: Node) -> None:
+    table = healthy.pin_map("cali_v6_ct3", 1, 40, 128, 512000, 1)
+    frontends = healthy.pin_map("cali_v6_nat_fe3", LPM_TRIE, 40, 20, 65536, 1)
+    low, high = bytes(15) + b"\x01", bytes([0xFD]) + bytes(14) + b"\x02"
+    value = bytearray(128)
+    struct.pack_into("<Q", value, 8, time.monotonic_ns())
+    rawbpf.put(table, struct.pack("<I16s16sHH", 17, low, high, 40000, 53), bytes(value))
+    key = struct.pack("<I16sHB16sB", 152, high, 54, 17, bytes(16), 0)
+    rawbpf.put(frontends, key, struct.pack("<5I", 1, 2, 0, 0, 0))
+    assert codes(healthy) == []  # another port
+    key = struct.pack("<I16sHB16sB", 152, high, 53, 17, bytes(16), 0)
+    rawbpf.put(frontends, key, struct.pack("<5I", 1, 2, 0, 0, 0))
+    assert codes(healthy) == [("UDP_STALE", "[fd00::2]:53")]
 
 
 @pytest.mark.parametrize(("age", "kind"), [(61, 0), (1, 1), (1, 2)])
