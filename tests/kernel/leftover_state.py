@@ -67,6 +67,11 @@ class Leftovers(Node):
         os.close(fd)
         return number
 
+    def foreign_match(self, name: str, hook: str) -> None:
+        """A filter that is no BPF filter."""
+        match = ("u32", "match", "u32", "0", "0", "classid", "1:1")
+        command("tc", "filter", "add", "dev", name, hook, "pref", "3", *match)
+
     def tcx(self, name: str, hook: str, pin: bool = True) -> int:
         """A Calico program by a TCX link, pinned as felix pins it; the program's id."""
         fd = self.preamble(name)
@@ -148,8 +153,7 @@ class Neighbours:
         node.foreign_filter(ONE, "ingress", 10)
         node.foreign_filter(ONE, "ingress", 60000, "handle_ingress")
         node.foreign_filter(TWO, "egress", 5, "cali_tc_preambl")
-        match = ("u32", "match", "u32", "0", "0", "classid", "1:1")
-        command("tc", "filter", "add", "dev", UPLINK, "ingress", "pref", "3", *match)
+        node.foreign_match(UPLINK, "ingress")
         node.foreign_xdp(TWO)
         cgroup.multi("connect6", foreign_program("connect6"))
         cgroup.multi("recvmsg4", foreign_program("recvmsg4", "calico_recvmsg_"))

@@ -19,6 +19,7 @@ from ansible_collections.bpfops.calico.plugins.module_utils._kernel import (
     tc,
     xdp,
 )
+from tests.kernel.connect_state import program_id
 from tests.kernel.leftover_state import (
     ONE,
     TWO,
@@ -26,6 +27,7 @@ from tests.kernel.leftover_state import (
     Neighbours,
     Scene,
     command,
+    ifindex,
 )
 from tests.kernel.support import die_before
 from tests.observe import rawbpf
@@ -65,52 +67,37 @@ def remove(*names: str) -> None:
 
 
 def test_a_filter_that_was_replaced(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By one of the very same name at the same place."""
     scene.clsact()
     scene.node.attach(ONE, "ingress")
-    ids: list[int] = []
-
-    def replace() -> None:
-        command("tc", "filter", "del", "dev", ONE, "ingress")
-        ids.append(scene.node.foreign_filter(ONE, "ingress", 49152))
-
-    filters_of = interfaces.filters_of
-    calls: list[int] = []
-
-    def late(indices: Any) -> Any:
-        calls.append(1)
-        if len(calls) == 2:  # the first is the look before
-            replace()
-        return filters_of(indices)
-
-    monkeypatch.setattr(interfaces, "filters_of", late)
+    index = ifindex(ONE)
+    ((_, old),) = interfaces.filters_of([index])
+    fd = rawbpf.load_program(rawbpf.SCHED_CLS, rawbpf.returning(0), "theirs")
+    before_first(monkeypatch, removal.interfaces, "held", lambda: tc.replace_filter(index, old, fd))
     found = scene.run()
-    assert ids
-    assert f"id {ids[0]}" in scene.inventory()["filters"][f"{ONE} ingress"]
-    assert any(
-        one.startswith(f"{ONE} clsact was gone or in use, or something") for one in found.warnings
-    )
+    assert f"id {program_id(fd)}" in scene.inventory()["filters"][f"{ONE} ingress"]
+    assert any(one.startswith(f"{ONE} clsact was gone or in use") for one in found.warnings)
+    os.close(fd)
 
 
+@pytest.mark.parametrize("kind", ["bpf", "u32"])
 def test_a_foreign_filter_that_came_meanwhile(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     scene.clsact()
     scene.node.attach(ONE, "ingress")
-    filters_of = interfaces.filters_of
-    ids: list[int] = []
-    calls: list[int] = []
 
-    def late(indices: Any) -> Any:
-        calls.append(1)
-        if len(calls) == 2:
-            ids.append(scene.node.foreign_filter(ONE, "egress", 7))
-        return filters_of(indices)
+    def come() -> None:
+        if kind == "bpf":
+            scene.node.foreign_filter(ONE, "egress", 7)
+        else:
+            scene.node.foreign_match(ONE, "egress")
 
-    monkeypatch.setattr(interfaces, "filters_of", late)
+    before_first(monkeypatch, removal.interfaces, "held", come)
     scene.run()
     found = scene.inventory()
     assert list(found["filters"]) == [f"{ONE} egress"]
-    assert f"id {ids[0]}" in found["filters"][f"{ONE} egress"]
+    assert f" {kind} " in found["filters"][f"{ONE} egress"]
 
 
 def test_an_xdp_program_that_was_replaced(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

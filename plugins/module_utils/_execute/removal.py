@@ -72,7 +72,7 @@ def _same(found: tc.Filter, wanted: FilterAt) -> bool:
 
 
 def _filter(wanted: FilterAt) -> bool:
-    for _index, found in interfaces.filters_of([wanted.ifindex]):
+    for found in interfaces.held(wanted.ifindex)[0]:
         if _same(found, wanted):
             tc.delete_filter(wanted.ifindex, found)
             return True
@@ -81,11 +81,11 @@ def _filter(wanted: FilterAt) -> bool:
 
 def _clsact(wanted: ClsactAt) -> bool:
     """The qdisc goes in one call, so that an interrupted run never leaves it without evidence."""
-    found = [one for _index, one in interfaces.filters_of([wanted.ifindex])]
+    found, others = interfaces.held(wanted.ifindex)
     if not found:
         return False
     known = all(any(_same(one, filter_at) for filter_at in wanted.filters) for one in found)
-    if not known or interfaces.other_filters([wanted.ifindex])[wanted.ifindex]:
+    if others or not known:
         done = [_attempt(one) for one in wanted.filters]
         return all(done)
     tc.delete_clsact(wanted.ifindex)

@@ -86,16 +86,19 @@ def _dump(socket: Any, index: int, parent: int) -> list[Any]:
         raise SyscallError("netlink", error.code, str(error), f"ifindex {index}") from error
 
 
-def other_filters(indices: Iterable[int]) -> dict[int, tuple[str, ...]]:
-    """Kinds of the filters on both clsact hooks that are no BPF filters, such as flower.
+def held(ifindex: int) -> tuple[list[Filter], tuple[str, ...]]:
+    """BPF filters of both clsact hooks of one interface, and the kinds of all others on them.
 
     Raises MissingLibraryError, SyscallError.
     """
-    wanted = tuple(indices)
-    found: dict[int, set[str]] = {index: set() for index in wanted}
-    for index, _parent, _prio, kind in other_places(wanted):
-        found[index].add(kind)
-    return {index: tuple(sorted(kinds)) for index, kinds in found.items()}
+    filters: list[Filter] = []
+    kinds: set[str] = set()
+    with route_socket() as socket:
+        for parent in (INGRESS, EGRESS):
+            messages = _dump(socket, ifindex, parent)
+            filters += decoded(messages, parent)
+            kinds.update(message.get_attr("TCA_KIND") or "" for message in messages)
+    return filters, tuple(sorted(kinds - {"bpf", ""}))
 
 
 def other_places(indices: Iterable[int]) -> Iterator[tuple[int, int, int, str]]:
