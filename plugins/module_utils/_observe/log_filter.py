@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import struct
-from typing import Iterable, Iterator
+from typing import Iterator
 
 from .._calico.agent import NAMES, is_felix
 from .._calico.ifstate import LAYOUTS
@@ -18,6 +18,7 @@ from .._kernel.programs import Program, loaded_programs
 from .._plan.findings_input import Attachment, Interface, Loaded, Node
 from .._plan.log_filter import Call, Desired, Observed, Own, Slot, State, StateMap
 from .._uapi.bpf import MapType, ProgType
+from .agents import agents
 from .ifstate import ifstate_map
 from .node.report import look
 from .node.task import Task
@@ -170,9 +171,10 @@ def _states(node: Node) -> dict[str, StateMap]:
 
 
 def _felix() -> tuple[str, ...]:
-    found: Iterable[processes.Process] = processes.named(NAMES)
+    """felix by its arguments, or by the maps that it holds."""
+    named = {one.pid for one in processes.named(NAMES) if is_felix(one.name, one.arguments)}
     return tuple(
-        f"process {one.pid}, {' '.join(one.arguments) or one.name}"
-        for one in found
-        if is_felix(one.name, one.arguments)
+        f"process {one.pid}, {one.command}"
+        for one in agents()
+        if one.pid in named or one.in_ebpf_mode
     )
