@@ -152,21 +152,27 @@ def test_size_for_each_cpu() -> None:
 
 
 def test_init_container_takes_the_default_sizes_for_a_moment() -> None:
-    seen.fresh(NODE, "3.31.7", SIZE.format(9000))
+    felix = SIZE.format(9000) + "\nBPFMapSizeIfState = 1500"
+    iface = f"{GLOBALS}cali_iface4"
+    seen.fresh(NODE, "3.31.7", felix)
     lab("fill", NODE, "100")
-    before = seen.dump(NODE, "pinned", CT4)
-    number = seen.pins(NODE)[CT4]["id"]
-    seen.configure(NODE, "3.31.7", SIZE.format(9000), bootstrap="yes")
+    entries = [seen.dump(NODE, "pinned", pin) for pin in (CT4, iface)]
+    before = seen.pins(NODE)
+    seen.configure(NODE, "3.31.7", felix, bootstrap="yes")
     # felix alone starts again: the init container does not run.
     seen.restart(NODE)
-    assert seen.pins(NODE)[CT4]["id"] == number
+    assert seen.pins(NODE)[iface]["id"] == before[iface]["id"]
     seen.in_node(NODE, "lab-agent", "stop")
     assert seen.in_node(NODE, "lab-agent", "start") == ""
     shown = seen.pins(NODE)
-    # felix throws the init container's map away and puts the old one back.
-    assert (shown[CT4]["id"], shown[CT4]["max_entries"]) == (number, 9000)
+    # felix throws away the init container's conntrack map and puts the old one back; other
+    # maps shrink and grow again.
+    assert (shown[CT4]["id"], shown[CT4]["max_entries"]) == (before[CT4]["id"], 9000)
     assert f"{CT4}_old" not in shown
-    assert set(before) <= set(seen.dump(NODE, "pinned", CT4))
+    assert shown[iface]["id"] != before[iface]["id"]
+    assert shown[iface]["max_entries"] == 1500
+    assert entries[0].keys() <= seen.dump(NODE, "pinned", CT4).keys()
+    assert seen.dump(NODE, "pinned", iface) == entries[1]
 
 
 def test_init_container_shrinks_a_map_that_holds_more_than_the_default() -> None:
