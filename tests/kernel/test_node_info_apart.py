@@ -12,7 +12,8 @@ from tests.kernel.apart import NOBODY, SYS_ADMIN, Case, run
 
 OWN_NETWORK = ("unshare", "--net")
 NOTHING = {"cgroup_root": "/", "count_entries": False}
-VETHS = 2000
+VETHS = 200 if Path("/guest.json").exists() else 2000
+"""An emulated machine (tests.vm) takes minutes for thousands."""
 
 
 def test_without_root_one_sentence() -> None:
@@ -59,7 +60,7 @@ def test_the_devices_of_eBPF_mode(bare: dict[str, Any]) -> None:  # noqa: N802
 @pytest.mark.parametrize(
     ("setup", "expected"),
     [
-        (["ip", "link", "add", "bpfin.cali", "type", "bridge"], ("bridge", "", "unproven")),
+        (["ip", "link", "set", "lo", "name", "bpfin.cali"], ("", "", "unproven")),
         (veth("bpfin.cali", "other"), ("veth", "other", "unproven")),
     ],
 )
