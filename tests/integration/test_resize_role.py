@@ -24,7 +24,7 @@ NODE = "node1"
 
 @pytest.fixture(scope="module")
 def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    lab("up", "--nodes", "1", "--pods", "1")
+    lab("up", "--nodes", "1", "--pods", "1", "--release", "3.29.7")
     path = tmp_path_factory.mktemp("inventory") / "hosts.yml"
     path.write_text(lab("inventory"))
     yield path
@@ -42,7 +42,8 @@ def node(hosts: Path) -> Path:
 
 def play(hosts: Path, size: int, *words: str, fails: bool = False) -> str:
     command = [inventory.ansible_playbook(), PLAYBOOK, "-i", str(hosts)]
-    command += ["-e", f"calico_conntrack_max_entries={size}", *words]
+    command += ["-e", f"calico_conntrack_max_entries={size}", "-e", "calico_version=v3.29.7"]
+    command += ["-e", f"calico_report_dir={hosts.parent / 'report'}", *words]
     done = subprocess.run(
         command, env=inventory.ansible_environment(), capture_output=True, text=True, check=False
     )

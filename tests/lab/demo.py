@@ -21,6 +21,7 @@ from tests.lab.settings import REPOSITORY, Settings
 from tests.lab.shell import run_json
 from tests.lab.traffic import control
 
+RELEASE = "3.29.7"
 SIZE_BEFORE, SIZE_AFTER = 512_000, 1_000_000
 ENTRIES = 200_000
 TCP_FLOWS, UDP_FLOWS = 40, 20
@@ -61,11 +62,11 @@ def _demo(settings: Settings) -> int:
     nodes = _prepare(settings)
     before = _snapshot(settings, nodes, "before")
     _say(f"Resizing the conntrack table, {SIZE_BEFORE:,} to {SIZE_AFTER:,}, traffic running")
-    first = resize(settings, SIZE_AFTER, "first")
+    first = resize(settings, RELEASE, SIZE_AFTER, "first")
     silent = control.without_progress(settings)
     after = _snapshot(settings, nodes, "after")
     _say("The same once more: nothing is left to do")
-    second = resize(settings, SIZE_AFTER, "second")
+    second = resize(settings, RELEASE, SIZE_AFTER, "second")
     silent += control.without_progress(settings)
     final = control.stop(settings)
     measured = [_measure(node, before, after, first, final) for node in nodes]
@@ -84,8 +85,9 @@ def _demo(settings: Settings) -> int:
 
 
 def _prepare(settings: Settings) -> list[Node]:
-    _say(f"Three nodes, four pods each, conntrack size {SIZE_BEFORE:,}")
-    nodes = fleet.up(settings, fleet.Shape(nodes=3, pods=4, conntrack_size=SIZE_BEFORE))
+    _say(f"Three nodes of Calico {RELEASE}, four pods each, conntrack size {SIZE_BEFORE:,}")
+    shape = fleet.Shape(nodes=3, pods=4, conntrack_size=SIZE_BEFORE, releases=(RELEASE,))
+    nodes = fleet.up(settings, shape)
     _say(f"{TCP_FLOWS} TCP connections and {UDP_FLOWS} UDP streams between pods")
     control.start(settings, control.Wish(TCP_FLOWS, UDP_FLOWS, 0.05))
     _say(f"{ENTRIES:,} more conntrack entries on each node")

@@ -14,7 +14,7 @@ from typing import Any
 
 from tests.lab import inventory
 from tests.lab.errors import LabError
-from tests.lab.settings import Settings
+from tests.lab.settings import REPOSITORY, Settings
 
 PLAYBOOK = Path(__file__).with_name("demo.yml")
 RECAP = re.compile(r"^(\S+)\s+: ok=\d+\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", re.M)
@@ -29,13 +29,21 @@ class Play:
     results: dict[str, dict[str, Any]]
 
 
-def resize(settings: Settings, max_entries: int, name: str) -> Play:
+REPORTS = REPOSITORY / ".build" / "demo-report"
+
+
+def resize(settings: Settings, release: str, max_entries: int, name: str) -> Play:
     """Run the playbook, its output going to the terminal; LabError when it fails."""
     results = settings.state / f"results-{name}"
     results.mkdir()
     command = [inventory.ansible_playbook(), str(PLAYBOOK)]
     command += ["-i", str(settings.state / "inventory.yml")]
-    variables = {"calico_conntrack_max_entries": max_entries, "lab_demo_results": str(results)}
+    variables = {
+        "calico_conntrack_max_entries": max_entries,
+        "calico_version": f"v{release}",
+        "calico_report_dir": str(REPORTS),
+        "lab_demo_results": str(results),
+    }
     started = time.monotonic()
     output = _run_shown([*command, "-e", json.dumps(variables)])
     changed = {match[1]: int(match[2]) for match in RECAP.finditer(output)}
