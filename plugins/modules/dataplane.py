@@ -10,15 +10,13 @@ module: dataplane
 short_description: Leave nothing of Calico's eBPF mode on a node, and nothing else touched
 version_added: 0.1.0
 description:
-  - Removes what eBPF mode of any release from 3.26 on leaves on a node that has gone back to
-    iptables, in an order in which no packet is lost that need not be, tc filters, TCX and netkit
-    links and XDP programs first, then connect-time programs, pins of program arrays and of all
-    other maps with C(old_jumps) and those of other releases, empty directories, the devices
-    C(bpfin.cali) and C(bpfout.cali), and felix's records.
-  - An object goes only when it is proven Calico's by all the evidence that there can be, such as
-    name, type, constants with the name of the interface, and maps. A name, a preference or a place
-    alone proves nothing. What may be Calico's and is not proven so stays and is listed in
-    RV(left_alone).
+  - Removes what eBPF mode of any release from 3.26 on has left on a node that is back in iptables
+    mode. Programs on interfaces go first, by tc filter, TCX or netkit link or XDP, then
+    connect-time programs, pins of program arrays, all other pins with C(old_jumps) and maps of
+    other releases, empty directories, the devices C(bpfin.cali) and C(bpfout.cali), and felix's
+    records. The other way round, programs without their program arrays would drop every packet.
+  - An object goes only when it is proven Calico's, by its name, type, constants, maps and place
+    together. What may be Calico's and is not proven so stays and is listed in RV(left_alone).
   - A clsact qdisc goes when all filters on it are Calico's, and stays with those of others.
   - Reads the node again when all is done, and fails when anything that is proven Calico's is left.
     An interrupted run is finished by the next one.

@@ -188,6 +188,7 @@ def test_settings_are_reported_and_restored(scene: Scene) -> None:
         ),
         ({"cgroup_root": "/proc"}, "cgroup_root: '/proc' is not on a cgroup2 file system"),
         ({"cgroup_subpath": "../x"}, "cgroup_subpath: '../x' is not a path below"),
+        ({"bpffs": "/proc"}, "bpffs: no bpffs is mounted there"),
         ({"pin_dir": "here"}, "pin_dir: 'here' is relative"),
         ({"calico_version": "0"}, "calico_version: '0' is not a Calico version"),
     ],

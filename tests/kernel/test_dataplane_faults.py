@@ -19,6 +19,7 @@ from ansible_collections.bpfops.calico.plugins.module_utils._kernel import (
     tc,
     xdp,
 )
+from ansible_collections.bpfops.calico.plugins.module_utils._plan.removal import DeviceAt
 from tests.kernel.connect_state import program_id
 from tests.kernel.leftover_state import (
     ONE,
@@ -28,6 +29,7 @@ from tests.kernel.leftover_state import (
     Scene,
     command,
     ifindex,
+    veth,
 )
 from tests.kernel.support import die_before
 from tests.observe import rawbpf
@@ -112,6 +114,22 @@ def test_an_xdp_program_that_was_replaced(scene: Scene, monkeypatch: pytest.Monk
     found = scene.run()
     assert scene.inventory()["xdp"] == {UPLINK: ids[0]}
     assert any(one.startswith(f"{UPLINK} xdpgeneric program") for one in found.warnings)
+
+
+def test_a_device_that_is_another_one_by_now(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    veth("bpfin.cali", "bpfout.cali")
+    delete = removal._DO[DeviceAt]
+
+    def late(target: Any) -> bool:
+        command("ip", "link", "del", "bpfin.cali")
+        veth("bpfin.cali", "theirs")
+        veth("bpfout.cali", "mine")
+        return delete(target)
+
+    monkeypatch.setitem(removal._DO, DeviceAt, late)
+    found = scene.run()
+    assert {"bpfin.cali", "bpfout.cali"} <= set(scene.inventory()["devices"])
+    assert any(".cali was gone or in use, or something else" in one for one in found.warnings)
 
 
 def test_pins_that_were_replaced_or_are_gone(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from .connect_removal import detachments, place, severed
 from .dataplane_stays import left_alone
 from .dataplane_task import KINDS, Desired, Observed, is_final
 from .felix_mode import evidence
-from .findings_input import Attachment, Interface, Loaded, PinnedMap
+from .findings_input import Attachment, Interface, Loaded, Node, PinnedMap
 from .removal import (
     DeviceAt,
     DirectoryAt,
@@ -25,6 +25,7 @@ from .removal import (
     XdpAt,
 )
 from .tc_absent import absent_steps
+from .wording import several
 
 SYSCTL = "sysctl"
 
@@ -54,9 +55,10 @@ class Plan(NamedTuple):
 def plan(wanted: Desired, seen: Observed) -> Plan:
     """The steps to a node without eBPF mode.
 
-    Raises RefusedError when felix runs in eBPF mode, when a program would stay without the
-    program arrays that it calls into, or when a setting cannot be restored.
+    Raises RefusedError when the bpffs is another one, when felix runs in eBPF mode, when a program
+    would stay without the program arrays that it calls into, or when a setting cannot be restored.
     """
+    _require_bpffs(seen.node)
     residue = tuple(sorted(_residue(seen), key=lambda step: KINDS.index(step.kind)))
     chosen = _with_directories(wanted, seen, residue)
     running = evidence(seen.agents) if chosen else ()
@@ -69,6 +71,15 @@ def plan(wanted: Desired, seen: Observed) -> Plan:
     _require_callees(wanted, seen)
     steps = (*chosen, *_settings(wanted, seen))
     return Plan(steps, residue, tuple(left_alone(seen)), _warnings(wanted, seen, running))
+
+
+def _require_bpffs(node: Node) -> None:
+    """Raise RefusedError when pins could be on a bpffs that nobody looked at."""
+    if node.bpffs and not node.bpffs_there:
+        raise RefusedError(
+            f"bpffs: no bpffs is mounted there, so nobody looked at the pins; there is one at "
+            f"{several(node.bpffs)}."
+        )
 
 
 def _residue(seen: Observed) -> Iterator[Step]:
