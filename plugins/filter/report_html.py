@@ -15,8 +15,8 @@ description:
 positional: _input, templates
 options:
   _input:
-    description: The report.
-    type: dict
+    description: The report, or its JSON.
+    type: raw
     required: true
   templates:
     description: Directory with the templates of the page, that of the role C(_report).
@@ -51,17 +51,14 @@ from typing import Any
 from ansible.errors import AnsibleFilterError
 from ansible.utils.unsafe_proxy import wrap_var
 
-from ..plugin_utils._plain import plain, text_option
-from ..plugin_utils._report.model import FORMAT, VERSION
+from ..plugin_utils._plain import text_option
+from ..plugin_utils._report.made import made_report
 from ..plugin_utils._report.render import PAGE, render
 
 
 def report_html(report: Any, templates: Any) -> Any:
     """Names in the page come from nodes, so Ansible must not take them for templates."""
-    fleet = plain(report)
-    made = (fleet.get("format"), fleet.get("version")) if isinstance(fleet, dict) else ()
-    if made != (FORMAT, VERSION):
-        raise AnsibleFilterError(f"report_html: this is no {FORMAT} of version {VERSION}.")
+    fleet = made_report("report_html", report)
     directory = Path(text_option("templates", templates))
     if not (directory / PAGE).is_file():
         raise AnsibleFilterError(f"templates: {str(directory)!r} does not hold {PAGE}.")

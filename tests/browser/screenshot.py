@@ -80,4 +80,4 @@ def photograph(chrome: Chrome, report: Path, directory: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    main(Path(sys.argv[1]))

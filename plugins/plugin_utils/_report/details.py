@@ -12,13 +12,27 @@ _PAIR = ("before", "after")
 
 
 def tables(details: dict[str, Any]) -> list[dict[str, Any]]:
-    """A table for each group of values, each with ``title``, ``columns`` and ``rows``."""
-    single = {key: item for key, item in details.items() if not _nested(item)}
+    """A table for each group of values, each with ``title``, ``columns`` and ``rows``.
+
+    The order is that of the names: JSON has lost any other.
+    """
+    single = {key: details[key] for key in _ordered(details) if not _nested(details[key])}
     found = [_values("", single)] if single else []
-    for key, item in details.items():
-        if key not in single:
-            found += _group(key, item)
+    for key in sorted(details.keys() - single.keys()):
+        found += _group(key, details[key])
     return found
+
+
+def _ordered(values: dict[str, Any]) -> list[str]:
+    """Names first and figures after them; what was before stands in front of what was after."""
+    return sorted(values, key=lambda key: (not isinstance(values[key], str), *_side(key)))
+
+
+def _side(key: str) -> tuple[str, int]:
+    for place, side in enumerate(_PAIR):
+        if key.endswith(f"_{side}"):
+            return key[: -len(side) - 1], place
+    return key, 0
 
 
 def _nested(item: Any) -> bool:
@@ -53,12 +67,12 @@ def _pairs(title: str, before: Any, after: Any) -> dict[str, Any]:
     new = after if isinstance(after, dict) else {title: after}
     rows = [
         [key, value(old.get(key, NOTHING)), value(new.get(key, NOTHING))]
-        for key in dict.fromkeys([*old, *new])
+        for key in _ordered({**old, **new})
     ]
     return {"title": title, "columns": ["", *_PAIR], "rows": rows}
 
 
 def _list(title: str, records: list[dict[str, Any]]) -> dict[str, Any]:
-    columns = list(dict.fromkeys(key for one in records for key in one))
+    columns = _ordered({key: item for one in records for key, item in one.items()})
     rows = [[value(one.get(key, NOTHING)) for key in columns] for one in records]
     return {"title": title, "columns": [key.replace("_", " ") for key in columns], "rows": rows}

@@ -217,12 +217,10 @@ def test_three_hundred_nodes_with_250_pods_each() -> None:
     pods = [interface(f"cali{number:011x}") for number in range(250)]
     stale = [finding("LOG_FILTER_STALE", "warning", one["name"]) for one in pods]
     maps = [pinned(f"cali_map{number}") for number in range(30)]
-    facts = {
-        f"worker-{number}": left(*(stale if number % 10 == 0 else ()), interfaces=pods, maps=maps)
-        if number % 50
-        else None
-        for number in range(300)
-    }
+    healthy = {"snapshot": snapshot(interfaces=pods, maps=maps)}
+    bad = {"snapshot": snapshot(*stale, interfaces=pods, maps=maps)}
+    facts = {f"worker-{number}": bad if number % 10 == 0 else healthy for number in range(300)}
+    facts |= {f"worker-{number}": {} for number in range(0, 300, 50)}
     began = time.monotonic()
     made = html(facts)
     assert time.monotonic() - began < 20

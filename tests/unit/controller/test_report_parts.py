@@ -147,3 +147,10 @@ def test_details_side_by_side_as_a_list_and_as_values() -> None:
         ("resize", [], [["changed", "yes"]]),
         ("resize: maps", ["x", "y"], [["1", text.NOTHING], [text.NOTHING, "2"]]),
     ]
+
+
+def test_details_do_not_depend_on_the_order_of_their_keys() -> None:
+    record = {"size_after": 2, "entries": 1, "size_before": 3, "path": "m"}
+    for turned in (record, dict(reversed(record.items()))):
+        (table,) = details.tables({"maps": [turned]})
+        assert table["columns"] == ["path", "entries", "size before", "size after"]
