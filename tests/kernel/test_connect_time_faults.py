@@ -14,6 +14,7 @@ import pytest
 from ansible_collections.bpfops.calico.plugins.module_utils import _errors as errors
 from ansible_collections.bpfops.calico.plugins.module_utils._execute import removal
 from ansible_collections.bpfops.calico.plugins.module_utils._kernel import attachments, links
+from ansible_collections.bpfops.calico.plugins.module_utils._plan.removal import CgroupAt, Step
 from tests.kernel.connect_state import (
     TYPES,
     Cgroup,
@@ -50,7 +51,9 @@ def cgroup() -> Iterator[Cgroup]:
 def test_a_program_that_was_replaced_since(
     node: Node, cgroup: Cgroup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    old = cgroup.legacy("connect4", calico_program(node, "connect4"))
+    fd = calico_program(node, "connect4")
+    cgroup.held.append(os.dup(fd))  # the old program lives on, as one does that is pinned
+    old = cgroup.legacy("connect4", fd)
     replaced: list[int] = []
     detach = removal.detach_cgroup
 
@@ -61,7 +64,19 @@ def test_a_program_that_was_replaced_since(
     monkeypatch.setattr(removal, "detach_cgroup", late)
     found = run(node, cgroup)
     assert cgroup.programs("connect4") == replaced
-    assert any(f"program {old} was gone or in use, or something else" in one for one in found.warnings)
+    assert any(
+        f"program {old} was gone or in use, or something else" in one for one in found.warnings
+    )
+
+
+def test_a_program_of_another_name_stays(node: Node, cgroup: Cgroup) -> None:
+    """Ids begin anew one day."""
+    number = cgroup.legacy("connect4", calico_program(node, "connect4"))
+    target = CgroupAt(str(cgroup.place), TYPES["connect4"], number, "calico_sendmsg_")
+    removal.carry_out([Step("cgroup", "it", "Detach it", target)])
+    assert cgroup.programs("connect4") == [number]
+    removal.carry_out([Step("cgroup", "it", "", target._replace(name="calico_connect_"))])
+    assert cgroup.programs("connect4") == []
 
 
 def test_the_kernel_refuses_a_hook_that_has_changed(node: Node, cgroup: Cgroup) -> None:
