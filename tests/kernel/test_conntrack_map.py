@@ -259,3 +259,45 @@ def test_a_table_that_fills_up_while_it_is_copied_stays_as_it_is(
         [],
         ["cali_v4_ct3"],
     )
+
+
+def test_what_reaches_the_old_map_up_to_the_swap_is_carried_over(
+    node: CtNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = node.table("cali_v4_ct3", 1000)
+    wanted = fill(old, 10)
+    converge = conntrack_map.converge
+
+    def converge_and_write(*args: Any) -> Any:
+        done = converge(*args)
+        wanted[key(50)] = value(word=50)
+        rawbpf.put(old, key(50), wanted[key(50)])
+        return done
+
+    monkeypatch.setattr(conntrack_map, "converge", converge_and_write)
+    node.run(calico_version=V3_29, max_entries=2000)
+    assert node.dump("cali_v4_ct3") == wanted
+
+
+def test_a_run_that_dies_right_after_the_swap_leaves_a_note(
+    node: CtNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was deleted before it stays deleted, what came since comes, and first words are 0."""
+    old = node.table("cali_v4_ct3", 1000)
+    fill(old, 3, seen=now() - 5 * SECOND, first=now())
+    params: dict[str, Any] = {"calico_version": V3_30, "running_version": V3_29}
+
+    def die(*args: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(conntrack_map, "finish", die)
+        node.run(**params)
+    rawbpf.put(old, key(9), value(first=now()))
+    rawbpf.delete(node.open(node.path("cali_v4_ct3")), key(1))
+    rawbpf.delete(old, key(2))
+    assert node.run(**params).actions == ()
+    node.run(calico_version=V3_30, state="settled")
+    found = node.dump("cali_v4_ct3")
+    assert set(found) == {key(0), key(9)}
+    assert {raw[:8] for raw in found.values()} == {bytes(8)}

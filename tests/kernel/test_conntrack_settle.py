@@ -189,6 +189,20 @@ def test_expired_entries_are_left_out(node: CtNode) -> None:
     assert (carried["inserted"], carried["expired"], carried["deleted"]) == (4, 4, 0)
 
 
+def test_a_forward_entry_lives_by_whichever_reverse_entry_was_seen_last(node: CtNode) -> None:
+    live = node.table("cali_v4_ct4", 1000)
+    old = node.table("cali_v4_ct4", 1000, pinned_as="cali_v4_ct4_old")
+    idle, stale = now() - 100 * SECOND, now() - 4000 * SECOND
+    for number, fd, other in ((1, live, old), (2, old, live)):
+        rawbpf.put(fd, key(number), value(idle, kind=NAT_REV))
+        rawbpf.put(other, key(number), value(stale, kind=NAT_REV))
+        raw = bytearray(value(idle, kind=NAT_FWD))
+        raw[24:42] = key(number) + bytes(2)
+        rawbpf.put(old, key(number + 10), bytes(raw))
+    node.run(state="settled", calico_version=V3_31)
+    assert set(node.dump("cali_v4_ct4")) == {key(1), key(2), key(11), key(12)}
+
+
 def test_timers_that_are_configured(node: CtNode) -> None:
     node.table("cali_v4_ct4", 1000)
     old = node.table("cali_v4_ct4", 1000, pinned_as="cali_v4_ct4_old")
