@@ -134,6 +134,11 @@ def test_a_kernel_pair_names_its_own_numbers() -> None:
     (gate, *_) = gates(facts, {"name": "upgrade", "to": "v3.30.4"}, {})
     assert gate["code"] == "KERNEL_PAIR"
     assert "#11405" in gate["upstream"]
+    # Beside one that closes, those whose effect is not sure are no reason.
+    (gate, *_) = gates(
+        node("3.29.7", **kernel("6.12.53")), {"name": "upgrade", "to": "v3.30.4"}, {}
+    )
+    assert len(gate["evidence"]) == 1
     # A pair whose effect is not sure goes on with a note.
     assert "KERNEL_PAIR" in said(node("3.29.7"), "upgrade", "warning", to="v3.30.7")
 

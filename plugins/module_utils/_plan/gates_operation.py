@@ -110,7 +110,7 @@ def _text(parameter: str, value: object) -> str:
 def _number(option: str, low: int) -> Callable[[str, object], dict[str, Any]]:
     def parse(operation: str, value: object) -> dict[str, Any]:
         text = str(value)
-        if isinstance(value, bool) or not text.isdigit():
+        if not text.isdigit():
             raise BadInputError(f"operation.{option}", value, "is not a whole number")
         in_range(f"operation.{option}", int(text), low, MAX_U32)
         return {option: int(text)}
