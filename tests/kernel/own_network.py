@@ -6,6 +6,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import struct
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from ansible_collections.bpfops.calico.plugins.module_utils._runner import Resul
 from ansible_collections.bpfops.calico.plugins.modules import tc_attachment
 from tests.kernel import node_state
 from tests.kernel.node_state import Node, named_map
+from tests.observe import rawbpf
 
 WORKLOADS = ("calix", "caliy")
 _NEWNET = 0x40000000
@@ -85,10 +87,15 @@ def both(preference: int, handle: int) -> dict[str, list[tuple[int, int]]]:
 
 @contextmanager
 def forgotten_arrays(node: Node) -> Iterator[None]:
-    """Programs made in the block call into program arrays that are pinned nowhere."""
+    """Programs made in the block call into program arrays that a start of felix put aside."""
     pinned = dict(node.fds)
+    aside = node.globals / "old_jumps" / "1234"
+    aside.mkdir(parents=True)
     for name in ("cali_jump3", "cali_progs3"):
         node.fds[name] = named_map(name, *node_state.MAPS[name])
+        rawbpf.pin(node.fds[name], str(aside / name))
+    main = struct.pack("<I", node.static)
+    rawbpf.put(node.fds["cali_progs3"], struct.pack("<I", node_state.MAIN_SLOT), main)
     yield
     for name in ("cali_jump3", "cali_progs3"):
         os.close(node.fds[name])

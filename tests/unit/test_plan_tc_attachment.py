@@ -139,7 +139,7 @@ def test_a_program_that_finds_no_main_program_is_not_the_live_one() -> None:
     good = attached("ingress", 49152, 1, 5)
     bad = attached("ingress", 49151, 1, 6, filled=False)
     (change,) = planned(node(good, bad, attached("egress", 49152, 1, 7))).changes
-    assert [one.prog_id for one in change.drop] == [6]
+    assert (change.put, [one.prog_id for one in change.drop]) == (None, [6])
 
 
 def test_a_newer_filter_beside_tcx_leaves_the_link() -> None:

@@ -13,7 +13,7 @@ from .._calico.tc_attach import entry_names
 from .findings_attach import HOOKS
 from .findings_input import Attachment, Interface, Node
 from .removal import FilterAt
-from .tc_places import FIRST, Place
+from .tc_places import Place
 
 LINKS = ("tcx", "netkit")
 
@@ -94,7 +94,7 @@ def _hook(
     )
 
 
-def rank(one: Attachment, arrays: frozenset[int]) -> tuple[bool, bool, int, bool, int]:
+def rank(one: Attachment, arrays: frozenset[int]) -> tuple[bool, bool, int, int]:
     """Of several programs of Calico's at one hook the highest is the live one.
 
     It calls into the arrays that felix fills, and finds a program there. Of equals it is the one
@@ -108,7 +108,6 @@ def rank(one: Attachment, arrays: frozenset[int]) -> tuple[bool, bool, int, bool
         bool(program and arrays.intersection(program.map_ids)),
         not mains or any(slot.filled for slot in mains),
         one.prog_id or 0,
-        place_of(one) == FIRST,
         one.preference or 0,
     )
 

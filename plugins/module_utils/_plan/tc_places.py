@@ -35,7 +35,8 @@ def common_place(hooks: Iterable[Standing], lowest: int) -> Place | None:
     """One place for the filters of all hooks; None when other filters leave none.
 
     Filters that are alike stay where they are, unless their preference is below ``lowest`` and a
-    better one is free. felix's own first place comes first.
+    better one is free. The first choice is felix's own first place, or the last one before the
+    next filter behind.
     """
     standing = tuple(hooks)
     places = {one.place for one in standing}
@@ -50,7 +51,6 @@ def common_place(hooks: Iterable[Standing], lowest: int) -> Place | None:
 def _candidates(standing: tuple[Standing, ...]) -> Iterator[Place]:
     behind = (pref for one in standing for pref in one.others if pref > one.place.preference)
     highest = min((pref - 1 for pref in behind), default=FIRST_PREF)
-    yield FIRST
     yield Place(min(highest, FIRST_PREF), FIRST_HANDLE)
     yield from sorted((one.place for one in standing), reverse=True)
 
