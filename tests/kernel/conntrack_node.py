@@ -140,3 +140,15 @@ class CtNode:
         for fd in self._fds:
             os.close(fd)
         self.autoscale.unlink(missing_ok=True)
+
+    def words(self, name: str) -> dict[bytes, int]:
+        """The word of each entry."""
+        return {name: word_of(raw) for name, raw in self.dump(name).items()}
+
+
+def fill(fd: int, count: int, size: tuple[int, int] = V4, **fields: Any) -> dict[bytes, bytes]:
+    """Entries of as many flows; the word of each is its number."""
+    wanted = {key(n, size=size[0]): value(word=n, size=size[1], **fields) for n in range(count)}
+    for name, body in wanted.items():
+        rawbpf.put(fd, name, body)
+    return wanted

@@ -3,12 +3,10 @@
 
 from __future__ import annotations
 
-import random
 from typing import Any
 
 import pytest
 
-from ansible_collections.bpfops.calico.plugins.module_utils._calico.detect import Sightings, detect
 from ansible_collections.bpfops.calico.plugins.module_utils._errors import (
     BadInputError,
     RefusedError,
@@ -18,70 +16,7 @@ from ansible_collections.bpfops.calico.plugins.module_utils._plan import conntra
 from ansible_collections.bpfops.calico.plugins.module_utils._plan import (
     conntrack_map_target as target,
 )
-from ansible_collections.bpfops.calico.plugins.module_utils._plan.conntrack_map_predict import (
-    predicted,
-    shown,
-)
-from ansible_collections.bpfops.calico.plugins.module_utils._plan.conntrack_map_task import (
-    Task,
-    task,
-)
-from ansible_collections.bpfops.calico.plugins.module_utils._uapi.maps import MapSpec
-
-DIR, OWN = "/b/tc/globals", "/b/bpfops"
-SHAPES = {
-    "cali_v4_ct2": (1, 16, 64, 1),
-    "cali_v4_ct3": (1, 16, 88, 1),
-    "cali_v4_ct4": (9, 16, 88, 0),
-    "cali_v6_ct3": (1, 40, 128, 1),
-    "cali_v6_ct4": (9, 40, 128, 0),
-}
-CREATED = st.Note(5, True)
-
-
-def spec(name: str, entries: int = 1000) -> MapSpec:
-    kind, keys, values, flags = SHAPES[name]
-    return MapSpec(kind, keys, values, entries, flags, name)
-
-
-def pin(name: str, map_id: int = 7, entries: int = 1000, live: int | None = 100) -> st.Pinned:
-    base = name[: -len("_old")] if name.endswith("_old") else name
-    parsed = st.parse_pin(name)
-    assert parsed is not None
-    return st.Pinned(f"{DIR}/{name}", parsed, map_id, spec(base, entries), live)
-
-
-def kept(name: str, map_id: int, entries: int = 1000, note: st.Note | None = None) -> st.Kept:
-    return st.Kept(f"{OWN}/old_{name}", name, map_id, spec(name, entries), note)
-
-
-def stray(name: str, map_id: int) -> st.Stray:
-    return st.Stray(map_id, spec(name))
-
-
-def seen(*pins: st.Pinned, **more: Any) -> st.Seen:
-    specs = tuple(one.spec for one in pins if not one.name.old)
-    given: dict[str, Any] = {"cpus": 4, "available": 1 << 40, **more}
-    return st.Seen(detect(Sightings(pinned_maps=specs)), pins=pins, **given)
-
-
-def wanted(**given: Any) -> Task:
-    params: dict[str, Any] = {
-        "state": "sized",
-        "bpffs": "/b",
-        "pin_dir": None,
-        "families": None,
-        "max_entries": None,
-        "per_cpu": None,
-        "calico_version": None,
-        "running_version": None,
-        "autoscale_file": "keep",
-        "autoscale_path": "/f",
-        "timeouts": None,
-        "timeout": 60.0,
-        "batch_size": 256,
-    }
-    return task({**params, **given})
+from tests.unit.conntrack_plans import CREATED, DIR, OWN, kept, pin, seen, spec, stray, wanted
 
 
 def verbs(node: st.Seen, **given: Any) -> list[str]:
@@ -274,50 +209,3 @@ def test_what_is_counted() -> None:
     assert planner.counted(wanted(**SETTLED), seen(CT3)) == ()
     old = pin("cali_v4_ct3_old", 6)
     assert planner.counted(wanted(**SETTLED), seen(CT3, old)) == (CT3,)
-
-
-def generated(chance: random.Random) -> tuple[st.Seen, dict[str, Any]]:
-    """Any node with any leftovers, and any task."""
-    pins, keeps, strays = [], [], []
-    for number, name in enumerate(SHAPES):
-        size = chance.choice([1000, 2000, 512000])
-        if chance.random() < 0.5:
-            pins.append(pin(name, 10 + number, size))
-        if chance.random() < 0.2:
-            pins.append(pin(f"{name}_old", 20 + number, size))
-        if chance.random() < 0.3:
-            same = [one.id for one in pins if one.path.endswith(name)]
-            note = chance.choice([None, CREATED, st.Note(5, False)])
-            keeps.append(kept(name, chance.choice([30 + number, *same]), size, note))
-        if chance.random() < 0.2:
-            strays.append(stray(name, 40 + number))
-    node = seen(
-        *pins,
-        kept=tuple(keeps),
-        strays=tuple(strays),
-        leftovers=chance.choice([(), (f"{OWN}/note_x",)]),
-        autoscale=chance.choice([None, None, 1500, 9999]),
-    )
-    given = {
-        "state": chance.choice(["sized", "settled"]),
-        "max_entries": chance.choice([None, 1000, 2000, 512000]),
-        "calico_version": chance.choice([None, "3.27.3", "3.28.1", "3.29.7", "3.30.7", "3.31.7"]),
-        "running_version": chance.choice([None, "3.29.7", "3.30.1", "3.31.1"]),
-        "autoscale_file": chance.choice(["keep", "lower", "remove"]),
-    }
-    return node, given
-
-
-def test_planning_again_on_the_predicted_state_gives_an_empty_plan() -> None:
-    chance, planned = random.Random(20261120), 0
-    for _ in range(3_000):
-        node, given = generated(chance)
-        try:
-            plan = planner.plan(wanted(**given), node)
-        except RefusedError:
-            continue
-        after = predicted(node, plan)
-        assert planner.plan(wanted(**given), after).actions == (), (node, given)
-        assert plan.actions or shown(after) == shown(node)
-        planned += bool(plan.actions)
-    assert planned > 100
