@@ -40,11 +40,11 @@ def test_an_empty_fleet() -> None:
 def test_findings_of_all_nodes_by_code_the_severest_first() -> None:
     made = report(
         {
-            "b": left(finding("NEW_PIN", "info", "p"), finding("CT_SIZE", "critical", "m")),
+            "b": left(finding("A_PIN", "info", "p"), finding("CT_SIZE", "critical", "m")),
             "a": left(finding("CT_SIZE", "critical", "n"), finding("CT_OLD_PIN", "critical", "o")),
         }
     )
-    assert [one["code"] for one in made["findings"]] == ["CT_OLD_PIN", "CT_SIZE", "NEW_PIN"]
+    assert [one["code"] for one in made["findings"]] == ["CT_OLD_PIN", "CT_SIZE", "A_PIN"]
     assert made["findings"][1]["occurrences"] == [
         {"node": "a", "object": "n", "evidence": ["Something was seen."]},
         {"node": "b", "object": "m", "evidence": ["Something was seen."]},

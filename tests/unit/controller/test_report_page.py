@@ -169,6 +169,9 @@ def test_what_the_page_says_of_a_run() -> None:
         "not looked at",
     ):
         assert said in page.text
+    findings = page.text[: page.text.index("and 47 more")]
+    assert "cali2 Something" in findings
+    assert "cali3 Something" not in findings
 
 
 def test_a_full_map_and_a_map_without_a_fill_level() -> None:
