@@ -52,7 +52,8 @@ def fresh(node: str, release: str, felix: str = "", **options: str) -> None:
         node,
         "sh",
         "-c",
-        "for i in /sys/class/net/cali*; do tc qdisc del dev ${i##*/} clsact 2>/dev/null; done;"
+        "for i in /sys/class/net/*; do tc qdisc del dev ${i##*/} clsact 2>/dev/null; done;"
+        "ip link del bpfin.cali 2>/dev/null;"
         # Without its pin a link is detached some time later, beside the next one.
         "for i in /sys/fs/bpf/tcx/*; do bpftool link detach pinned $i 2>/dev/null; done;"
         "rm -rf /sys/fs/bpf/tc /sys/fs/bpf/tcx /sys/fs/bpf/ctlb /run/calico/bpf",

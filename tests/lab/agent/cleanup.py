@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from . import bpf, filters
+from . import bpf, filters, host
 from .connect_time import CGROUP, CONNECT, MESSAGES
 from .connect_time import PINS as CONNECT_TIME_PINS
 from .filters import TCX_PINS, Interface
@@ -20,7 +20,7 @@ SOCKMAP = BPFFS / "calico" / "sockmap"
 
 
 def clean(release: Release, interfaces: list[Interface]) -> None:
-    """Connect-time programs, then what is at interfaces, then pins; directories stay."""
+    """Connect-time programs, what is at interfaces, pins, felix's own veth; directories stay."""
     if release.ctlb_pinned:
         _detach_connect_time()
     for one in interfaces:
@@ -30,6 +30,8 @@ def clean(release: Release, interfaces: list[Interface]) -> None:
         shutil.rmtree(TCX_PINS, ignore_errors=True)
     for path in list(_pins(release)):
         path.unlink()
+    if release.removes_devices:
+        host.remove()
 
 
 def _detach_connect_time() -> None:

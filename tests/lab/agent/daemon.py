@@ -129,7 +129,7 @@ def _bootstrap(wanted: plan.Plan) -> None:
 
 def _play(wanted: plan.Plan) -> tuple[dict[str, Any], felix.Felix | None]:
     if not wanted.enabled:
-        cleanup.clean(wanted.release, felix.interfaces())
+        cleanup.clean(wanted.release, felix.interfaces("*"))
         state: dict[str, Any] = {"release": wanted.release.version, "interfaces": [], "dirty": []}
         return {**state, "conntrack_map_id": None, "max_entries": None}, None
     process = felix.Felix(wanted)

@@ -57,7 +57,7 @@ def _duplicate(process: Felix) -> None:
 def _add(process: Felix, at: int, preference: int) -> None:
     one = process.workloads[at]
     loaded = process.program(one, 0)
-    program = loaded.program_fd(process.plan.preamble.entries[0])
+    program = loaded.program_fd(process.layout(one).entries[0])
     number = one.interface.number
     libbpf.attach_filter(program, number, libbpf.TC_INGRESS, preference, 0)
     loaded.close()

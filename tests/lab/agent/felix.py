@@ -11,7 +11,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from . import bpf, config, filters, pinned, plan, records
+from . import bpf, config, filters, host, pinned, plan, records
 from .connect_time import ConnectTime
 from .filters import Interface
 from .libbpf import BpfObject, LibbpfError
@@ -19,10 +19,11 @@ from .map_rows import JUMP_26
 from .objects import Loader
 from .pinned import PINS, Maps
 from .plan import Plan
-from .releases import ENTRY_26
+from .releases import ENTRY_26, ENTRY_26_HOST, MAIN, MAIN_26, Preamble
 from .workloads import SUBPROGRAMS, IfState, Workload, globals_of
 
-HOOK_LETTERS = ("E", "I")
+# Direction of the policy at tc ingress and egress.
+HOOK_LETTERS = {False: ("E", "I"), True: ("I", "E")}
 DIRECTORIES_26 = ("igr", "egr")
 
 
@@ -36,7 +37,7 @@ class Felix:
         self.workloads: list[Workload] = []
         self._connect_time = ConnectTime(wanted)
         self._loader = Loader(wanted)
-        self._mains: dict[tuple[str, int], int] = {}
+        self._mains: dict[tuple[bool, str, int], int] = {}
         self._main_programs: dict[tuple[str, int], int] = {}
 
     def start(self) -> dict[str, Any]:
@@ -51,7 +52,7 @@ class Felix:
             self._fill_programs()
         self._connect_time.attach(self._loader)
         state = IfState(self.plan, self.maps.fds[self.plan.release.ifstate.name])
-        self.workloads = state.assign(interfaces())
+        self.workloads = state.assign(interfaces(), host.prepare(self.plan))
         for one in self.workloads:
             state.write(one)
             self._try_to_attach(one)
@@ -63,7 +64,13 @@ class Felix:
     def program(self, one: Workload, hook: int) -> BpfObject:
         """Load the interface's own program for one hook."""
         data = globals_of(self.plan, one, hook, self._mains)
-        return self._loader.preamble(hook, data, self._jump_pins(one, hook))
+        layout = self.layout(one)
+        return self._loader.preamble(layout, hook, data, self._jump_pins(one, hook))
+
+    def layout(self, one: Workload) -> Preamble:
+        """Layout and names of the interface's own programs."""
+        whole = self.plan.preamble
+        return ENTRY_26_HOST if whole is ENTRY_26 and one.host else whole
 
     def _try_to_attach(self, one: Workload) -> None:
         try:
@@ -87,7 +94,7 @@ class Felix:
 
     def _attach(self, one: Workload, hook: int) -> None:
         loaded = self.program(one, hook)
-        program = loaded.program_fd(self.plan.preamble.entries[hook])
+        program = loaded.program_fd(self.layout(one).entries[hook])
         if self.plan.tcx:
             filters.attach_tcx(program, one.interface, hook)
         else:
@@ -99,16 +106,20 @@ class Felix:
         free: dict[str, int] = {}
         for hook in (0, 1):
             name = self.plan.release.jump_maps[hook][0]
-            for family in self.plan.families:
-                first = free.get(name, 0)
-                self._mains[family, hook] = first
-                for place, program in enumerate(self._programs(family, hook)):
-                    bpf.set_program(self.maps.fds[name], first + place, program)
-                    free[name] = first + place + 1
+            for of_host in (False, True) if self.plan.host else (False,):
+                for family in self.plan.families:
+                    first = free.get(name, 0)
+                    self._mains[of_host, family, hook] = first
+                    for place, program in enumerate(self._programs(of_host, family, hook)):
+                        bpf.set_program(self.maps.fds[name], first + place, program)
+                        free[name] = first + place + 1
 
-    def _programs(self, family: str, hook: int) -> list[int]:
+    def _programs(self, of_host: bool, family: str, hook: int) -> list[int]:
+        """The host's packets pass; flows are tracked at the pods' interfaces."""
         kind = self._loader.tc_types[hook]
         main = self._main_programs[family, hook]
+        if of_host:
+            main = bpf.load_pass(MAIN, kind)
         return [main, *(bpf.load_pass(name, kind) for _, name in SUBPROGRAMS)]
 
     def _jump_pins(self, one: Workload, hook: int) -> dict[str, Path]:
@@ -120,23 +131,24 @@ class Felix:
 
     def _fill_jump_map(self, one: Workload, hook: int) -> None:
         if self.plan.release.preamble is ENTRY_26:
-            self._fill_jump_map_26(self._jump_pins(one, hook)["cali_jump"], hook)
+            self._fill_jump_map_26(self._jump_pins(one, hook)["cali_jump"], one, hook)
         kind = self._loader.tc_types[hook]
         jump = self.plan.release.jump_maps[hook][1]
         for (family, of_hook), slot in one.policies.items():
             if of_hook == hook:
-                name = f"p{family[1]}{HOOK_LETTERS[hook]}_{one.interface.name}"
+                name = f"p{family[1]}{HOOK_LETTERS[one.host][hook]}_{one.interface.name}"
                 program = bpf.load_pass(name, kind)
                 bpf.set_program(self.maps.fds[jump], slot, program)
                 os.close(program)
 
-    def _fill_jump_map_26(self, pin: Path, hook: int) -> None:
+    def _fill_jump_map_26(self, pin: Path, one: Workload, hook: int) -> None:
         fd = bpf.opened(pin)
         if fd is None:
             fd = bpf.create(plan.spec(JUMP_26, self.plan.release, "v4"))
             bpf.pin(fd, pin)
         bpf.set_program(fd, 2, bpf.load_pass("calico_tc_norm_"))
-        bpf.set_program(fd, 3, self._main_programs["v4", hook])
+        main = self._main_programs["v4", hook]
+        bpf.set_program(fd, 3, bpf.load_pass(MAIN_26) if one.host else main)
         os.close(fd)
 
     def conntrack_maps(self) -> dict[str, int]:
@@ -153,15 +165,14 @@ class Felix:
             "release": self.plan.release.version,
             "conntrack_map_id": found.id,
             "max_entries": found.max_entries,
-            "interfaces": sorted(one.interface.name for one in self.workloads),
+            "interfaces": sorted(one.interface.name for one in self.workloads if not one.host),
+            "host_interfaces": sorted(one.interface.name for one in self.workloads if one.host),
             "dirty": sorted(self.dirty),
         }
 
 
-def interfaces() -> list[Interface]:
-    """The workloads' interfaces."""
+def interfaces(pattern: str = config.INTERFACES) -> list[Interface]:
+    """The workloads' interfaces, or all that match."""
     return [
-        Interface(number, name)
-        for number, name in socket.if_nameindex()
-        if fnmatch(name, config.INTERFACES)
+        Interface(number, name) for number, name in socket.if_nameindex() if fnmatch(name, pattern)
     ]

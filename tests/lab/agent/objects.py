@@ -10,7 +10,7 @@ from .libbpf import BpfObject, MapShape
 from .map_rows import MapRow
 from .pinned import PINS
 from .plan import Plan
-from .releases import MAIN, MAIN_26, MainProgram
+from .releases import MAIN, MAIN_26, MainProgram, Preamble
 
 DIRECTORY = Path(__file__).resolve().parent / "bpf"
 TCX = (46, 47)
@@ -50,12 +50,14 @@ class Loader:
         loaded.load()
         return loaded.program_fd(name)
 
-    def preamble(self, hook: int, data: bytes, jump_pins: dict[str, Path]) -> BpfObject:
+    def preamble(
+        self, layout: Preamble, hook: int, data: bytes, jump_pins: dict[str, Path]
+    ) -> BpfObject:
         """Load an interface's own program around these globals.
 
         Raises LibbpfError when a pinned map has not the size that the release expects.
         """
-        layout, release = self._plan.preamble, self._plan.release
+        release = self._plan.release
         loaded = BpfObject(DIRECTORY / layout.object_path(hook))
         loaded.set_globals(data)
         loaded.set_attach_type(layout.entries[hook], self.tc_types[hook])

@@ -31,6 +31,8 @@ class Plan(NamedTuple):
     scan: int = 0
     bootstrap: bool = False
     enabled: bool = True
+    # Programs at eth0, lo and the veth pair of felix, too.
+    host: bool = False
 
     @property
     def ipv6(self) -> bool:
@@ -67,6 +69,7 @@ def read() -> Plan | None:
         _seconds(section),
         _yes(section, "bootstrap", no_bootstrap),
         config.choice("BPFEnabled", ("true", "false")) == "true",
+        _yes(section, "host"),
     )
 
 

@@ -56,7 +56,14 @@ ENTRY_26 = Preamble(
     ("from_wep_no_log", "to_wep_no_log"),
     ("calico_from_workload_ep", "calico_to_workload_ep"),
 )
-LAYOUTS = (PREAMBLE_27, PREAMBLE_27_V6, PREAMBLE_28, PREAMBLE_31, PREAMBLE_32, ENTRY_26)
+ENTRY_26_HOST = ENTRY_26._replace(
+    objects=("from_hep_no_log", "to_hep_no_log"),
+    entries=("calico_from_host_ep", "calico_to_host_ep"),
+)
+LAYOUTS = (
+    *(PREAMBLE_27, PREAMBLE_27_V6, PREAMBLE_28, PREAMBLE_31, PREAMBLE_32),
+    *(ENTRY_26, ENTRY_26_HOST),
+)
 
 # Policies: ingress, egress of IPv4, then of IPv6 where the entry has them.
 IFSTATE_26 = IfState("cali_iface2", 20, (), (), 0x3)
@@ -99,6 +106,9 @@ class Release(NamedTuple):
     ctlb_all_hooks: bool = False
     # Switched off, felix removes its pins everywhere below /sys/fs/bpf, not in tc/ only.
     cleans_all_pins: bool = True
+    # The veth pair through which the host reaches services, and its removal with BPF.
+    special_devices: bool = True
+    removes_devices: bool = True
     # The init container makes all maps with default sizes before felix starts.
     bootstraps: bool = False
 
@@ -124,6 +134,8 @@ _26 = Release(
     checks_sizes=False,
     ctlb_all_hooks=True,
     cleans_all_pins=False,
+    special_devices=False,
+    removes_devices=False,
 )
 _27 = Release(
     "3.27.3",
@@ -139,8 +151,9 @@ _27 = Release(
     sizes_in_preamble=False,
     keeps_log_filter=True,
     cleans_all_pins=False,
+    removes_devices=False,
 )
-_27_5 = _27._replace(version="3.27.5", attach=TOGGLE, cleans_all_pins=True)
+_27_5 = _27._replace(version="3.27.5", attach=TOGGLE, cleans_all_pins=True, removes_devices=True)
 _28 = _27_5._replace(
     version="3.28.1",
     attach=DECREMENT,

@@ -26,11 +26,12 @@ READY = {"v4": 0x2, "v6": 0x4}
 
 
 class Workload(NamedTuple):
-    """Indices of an interface, each by (family, hook) or hook."""
+    """Indices of an interface, a workload's or the host's, each by (family, hook) or hook."""
 
     interface: Interface
     policies: dict[tuple[str, int], int]
     filters: dict[int, int]
+    host: bool = False
 
 
 class Slots:
@@ -55,8 +56,9 @@ class IfState:
         self._plan, self._fd = wanted, fd
         self._layout = wanted.release.ifstate
 
-    def assign(self, interfaces: list[Interface]) -> list[Workload]:
+    def assign(self, workloads: list[Interface], hosts: list[Interface]) -> list[Workload]:
         """Indices for all interfaces, those of an earlier run kept; vanished ones go."""
+        interfaces = [*workloads, *hosts]
         present = {interface.number for interface in interfaces}
         for key, _ in list(bpf.entries(self._fd)):
             if struct.unpack("<I", key)[0] not in present:
@@ -65,54 +67,56 @@ class IfState:
         known = {one: self._read(one) for one in interfaces}
         # Interfaces with an entry first: nobody else may get their slots.
         order = sorted(interfaces, key=lambda one: not known[one])
-        return [self._assign(one, known[one], slots) for one in order]
+        return [self._assign(one, known[one], slots, host=one in hosts) for one in order]
 
     def write(self, one: Workload) -> None:
         """Write the entry in the release's layout; -1 where there is no index."""
         value = bytearray(self._layout.size)
         families = sum(READY[family] for family in self._plan.families)
-        # Before 3.28 one bit says ready for the only family.
-        flags = 0x1 | (families if self._layout.size >= 52 else 0x2)
+        # Before 3.28 one bit says ready for the only family, and none says host endpoint.
+        new = self._layout.size >= 52
+        kind = (0x8 if new else 0) if one.host else 0x1
+        flags = kind | (families if new else 0x2)
         struct.pack_into("<I15s", value, 0, flags, one.interface.name.encode())
         for offset in range(20, self._layout.size, 4):
             struct.pack_into("<i", value, offset, -1)
-        for offset, family, hook in self._policy_fields():
+        for offset, family, hook in self._policy_fields(one.host):
             struct.pack_into("<i", value, offset, one.policies.get((family, hook), -1))
-        for offset, hook in self._filter_fields():
+        for offset, hook in self._filter_fields(one.host):
             struct.pack_into("<i", value, offset, one.filters.get(hook, -1))
         bpf.update(self._fd, struct.pack("<I", one.interface.number), bytes(value))
 
-    def _assign(self, interface: Interface, entry: bytes, slots: Slots) -> Workload:
+    def _assign(self, interface: Interface, entry: bytes, slots: Slots, *, host: bool) -> Workload:
         release = self._plan.release
         policies, filters = {}, {}
-        for offset, family, hook in self._policy_fields():
+        for offset, family, hook in self._policy_fields(host):
             jump_map = release.jump_maps[hook][1]
             policies[family, hook] = slots.take(jump_map, _index(entry, offset))
-        for offset, hook in self._filter_fields():
+        for offset, hook in self._filter_fields(host):
             index = _index(entry, offset)
             stale = "stale_log_filter" in self._plan.defects
             if stale or (index is not None and release.keeps_log_filter):
                 filters[hook] = slots.take(release.jump_maps[hook][1], index)
-        return Workload(interface, policies, filters)
+        return Workload(interface, policies, filters, host)
 
     def _read(self, interface: Interface) -> bytes:
         return bpf.lookup(self._fd, struct.pack("<I", interface.number)) or b""
 
-    def _policy_fields(self) -> Iterator[tuple[int, str, int]]:
+    def _policy_fields(self, host: bool) -> Iterator[tuple[int, str, int]]:
         # Release 3.27 has one pair, for whichever family there is.
         one_family = len(self._layout.policies) == 2
         for at, offset in enumerate(self._layout.policies):
             family = self._plan.families[0] if one_family else ("v4", "v6")[at // 2]
             if family in self._plan.families:
-                yield offset, family, self._hook(at % 2)
+                yield offset, family, self._hook(at % 2, host)
 
-    def _filter_fields(self) -> Iterator[tuple[int, int]]:
+    def _filter_fields(self, host: bool) -> Iterator[tuple[int, int]]:
         for at, offset in enumerate(self._layout.filters):
-            yield offset, self._hook(at)
+            yield offset, self._hook(at, host)
 
-    def _hook(self, field: int) -> int:
+    def _hook(self, field: int, host: bool) -> int:
         """tc hook of field 0 (ingress) or 1: a policy's ingress is a workload's tc egress."""
-        return field if self._plan.release.by_hook else 1 - field
+        return field if host or self._plan.release.by_hook else 1 - field
 
 
 def _index(entry: bytes, offset: int) -> int | None:
@@ -120,10 +124,12 @@ def _index(entry: bytes, offset: int) -> int | None:
     return index if index >= 0 else None
 
 
-def globals_of(wanted: Plan, one: Workload, hook: int, mains: dict[tuple[str, int], int]) -> bytes:
+def globals_of(
+    wanted: Plan, one: Workload, hook: int, mains: dict[tuple[bool, str, int], int]
+) -> bytes:
     """The read-only data of an interface's program, in the release's layout.
 
-    ``mains``: first slot of the programs of each family and hook.
+    ``mains``: first slot of the programs of hosts or workloads, of each family and hook.
     """
     layout = wanted.preamble
     data = bytearray(layout.size)
@@ -132,7 +138,9 @@ def globals_of(wanted: Plan, one: Workload, hook: int, mains: dict[tuple[str, in
         struct.pack_into("15s", data, half + layout.iface, _padded(one.interface.name))
         if layout is not ENTRY_26:
             struct.pack_into("<I", data, half + layout.log_filter, one.filters.get(hook, NONE))
-            jumps = _jumps(mains.get((family, hook)), one.policies.get((family, hook), NONE))
+            jumps = _jumps(
+                mains.get((one.host, family, hook)), one.policies.get((family, hook), NONE)
+            )
             struct.pack_into("<40I", data, half + layout.jumps, *jumps)
     return bytes(data)
 
