@@ -92,7 +92,7 @@ actions:
 findings:
   description:
     - C(LOG_FILTER_STALE) for each interface that called an empty slot before the task, as
-      M(bpfops.calico.node_info#module) describes it.
+      M(bpfops.calico.node_info) describes it.
   returned: success
   type: list
   elements: dict

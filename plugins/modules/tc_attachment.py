@@ -112,7 +112,7 @@ actions:
       49152, handle 0x1
 findings:
   description:
-    - Defects of these interfaces before the task, as M(bpfops.calico.node_info#module) describes
+    - Defects of these interfaces before the task, as M(bpfops.calico.node_info) describes
       them; C(TC_MISMATCH), C(TC_DUPLICATE), C(TC_MISSING) and C(TC_PREF_EXHAUSTED).
     - Empty with O(state=absent).
   returned: success
