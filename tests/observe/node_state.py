@@ -34,6 +34,6 @@ _MARK = "==== "
 def state(host: Host) -> dict[str, str]:
     """What each command prints."""
     script = "\n".join(f"echo '{_MARK}{name}'; {command}" for name, command in COMMANDS.items())
-    printed = str(host.run(script).stdout)
+    printed = str(host.check_output(f"{script}\ntrue"))
     sections = (part.partition("\n") for part in printed.split(_MARK)[1:])
     return {name: text for name, _, text in sections}
