@@ -327,7 +327,7 @@ def work(params: Mapping[str, Any], check_mode: bool) -> Result:
 def following(wanted: Task, seen: Seen) -> Following:
     """How old maps are followed."""
     expiry = expiry_for(wanted, seen)
-    return Following(expiry, wanted.batch_size, wanted.timeout, wanted.own_dir)
+    return Following(expiry, wanted.batch_size, wanted.timeout, wanted.own_dir, wanted.pin_dir)
 
 
 def result(wanted: Task, seen: Seen, planned: Plan) -> Result:

@@ -183,3 +183,20 @@ def test_a_map_of_a_newer_release_is_merged_on_the_way_back(node: CtNode) -> Non
     node.run(state="settled", calico_version=V3_30)
     assert set(node.dump("cali_v4_ct3")) == {key(1, UDP)}
     assert node.pins() == ["cali_v4_ct3"]
+
+
+def test_programs_in_a_left_over_array_do_not_count(node: CtNode) -> None:
+    """felix of 3.31 leaves the arrays of 3.30 pinned, and so their programs loaded."""
+    old = node.table("cali_v4_ct3", 1000)
+    array = node.pin("cali_progs3", 3, 0, 4, 4, 400)
+    main = node.use(old, array, name="calico_tc_main")
+    entry_program = node.use(array)
+    rawbpf.put(array, struct.pack("<I", 7), struct.pack("<I", main))
+    node.end(main)
+    params: dict[str, Any] = {"calico_version": V3_31, "running_version": V3_30}
+    node.run(**params)
+    with pytest.raises(errors.UnverifiedError, match="calico_tc_main"):
+        node.run(state="settled", calico_version=V3_31, timeout=0.1)
+    node.end(entry_program)
+    node.run(state="settled", calico_version=V3_31, timeout=0.1)
+    assert [name for name in node.pins() if "_ct" in name] == ["cali_v4_ct4"]

@@ -19,12 +19,13 @@ from .._errors import UnverifiedError
 from .._kernel import bpffs
 from .._kernel.maps import Map
 from .._kernel.passes import carry, prune
-from .._kernel.programs import ProgInfo, loaded_programs
+from .._kernel.programs import ProgInfo
 from .._kernel.readers import Side
 from .._kernel.rules import Older, Rule
 from .._observe.conntrack_carry import TOLERANCE, carry_alive, newer, readable
 from .._observe.conntrack_map import users_of
 from .._observe.conntrack_places import places_of
+from .._observe.program_users import running_programs
 from .._plan.conntrack_map_state import (
     NOTE_SPEC,
     Action,
@@ -46,6 +47,7 @@ class Following(NamedTuple):
     batch_size: int
     timeout: float
     own_dir: str
+    pin_dir: str
 
 
 def settle(actions: Sequence[Action], how: Following) -> list[dict[str, Any]]:
@@ -61,7 +63,7 @@ def settle(actions: Sequence[Action], how: Following) -> list[dict[str, Any]]:
         done = []
         announced = False
         while waiting:
-            looked, programs = time.monotonic_ns(), list(loaded_programs())
+            looked, programs = time.monotonic_ns(), running_programs(how.pin_dir)
             users = users_of(programs)
             for one in waiting:
                 one.look(programs, looked)

@@ -13,7 +13,7 @@ from .._errors import RefusedError, SyscallError
 from .._kernel import bpffs, proc
 from .._kernel.maps import Map
 from .._kernel.passes import carry
-from .._kernel.programs import ProgInfo, loaded_programs
+from .._kernel.programs import ProgInfo
 from .._kernel.readers import Side, count_entries
 from .._plan import conntrack_map as planner
 from .._plan.conntrack_map_settle import merges
@@ -37,6 +37,7 @@ from .._plan.map_spec import spec_facts
 from .._uapi.maps import MapInfo
 from .conntrack_carry import carry_alive, newer, readable
 from .conntrack_pins import maps_in
+from .program_users import running_programs
 
 NOTE_KEY = bytes(4)
 
@@ -49,7 +50,7 @@ def observe(task: Task) -> Seen:
     """
     pinned = maps_in(task.pin_dir, "pin_dir")
     own = maps_in(task.own_dir, "bpffs") if Path(task.own_dir).is_dir() else {}
-    programs = list(loaded_programs())
+    programs = running_programs(task.pin_dir)
     ids = {info.id for info in pinned.values()}
     seen = Seen(
         detection=_detection(pinned, programs),
@@ -217,7 +218,7 @@ def map_facts(task: Task) -> list[dict[str, Any]]:
         raise RefusedError(f"pin_dir: {task.pin_dir} is not on a bpffs any more.")
     found = []
     own = maps_in(task.own_dir, "bpffs") if Path(task.own_dir).is_dir() else {}
-    users = users_of(list(loaded_programs()))
+    users = users_of(running_programs(task.pin_dir))
     for path, info in {**maps_in(task.pin_dir, "pin_dir"), **own}.items():
         name = PurePosixPath(path).name
         kept = parse_kept(name)

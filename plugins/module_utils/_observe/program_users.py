@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Loaded programs that can run, without those that only a left-over program array holds.
+
+felix removes no pin of an older map version (ops 1.6). Where a release gives its program arrays
+other names, the old ones stay pinned, and the programs in them loaded, although nothing calls them.
+"""
+
+from __future__ import annotations
+
+import errno
+import struct
+from pathlib import PurePosixPath
+from typing import Iterator
+
+from .._calico.ownership import STATIC_PROGRAMS
+from .._errors import SyscallError
+from .._kernel import bpffs
+from .._kernel.maps import Map
+from .._kernel.programs import ProgInfo, loaded_programs
+from .._uapi.bpf import MapType
+
+_MOST_SLOTS = 4096
+"""Arrays of policy programs are larger, and those refer to no conntrack map."""
+_SLOT = struct.Struct("<I")
+
+
+def running_programs(pin_dir: str) -> list[ProgInfo]:
+    """All loaded programs but those that are parked in arrays pinned in ``pin_dir``.
+
+    An array is parked when no program refers to it but those that felix never attaches.
+    Raises SyscallError.
+    """
+    programs = list(loaded_programs())
+    called = {
+        map_id
+        for one in programs
+        if not one.name.startswith(STATIC_PROGRAMS)
+        for map_id in one.map_ids
+    }
+    parked = set(_parked(pin_dir, called))
+    return [one for one in programs if one.id not in parked]
+
+
+def _parked(pin_dir: str, called: set[int]) -> Iterator[int]:
+    for path in bpffs.walk(pin_dir):
+        if PurePosixPath(path).parent != PurePosixPath(pin_dir):
+            continue
+        try:
+            if bpffs.kind_at(path) == "map":
+                with Map.open(path, read_only=True) as opened:
+                    yield from _slots(opened, called)
+        except (SyscallError, FileNotFoundError) as error:
+            if error.errno != errno.ENOENT:  # gone
+                raise
+
+
+def _slots(opened: Map, called: set[int]) -> Iterator[int]:
+    """The programs in an array that no program calls; none for other maps."""
+    info = opened.info()
+    spec = info.spec
+    if spec.type != MapType.PROG_ARRAY or spec.max_entries > _MOST_SLOTS or info.id in called:
+        return
+    for slot in range(spec.max_entries):
+        found = opened.lookup(_SLOT.pack(slot), spec.value_size)
+        if found is not None:
+            yield _SLOT.unpack(found)[0]
