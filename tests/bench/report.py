@@ -82,7 +82,8 @@ The module's own time, with what it imports, in a process of its own: node_info 
 3.29 with {pods} pods, whose interfaces have two Calico filters each and whose conntrack map has
 {entries:,} entries, most of them pairs of flows to Services; it counts the entries of all maps and
 looks for UDP flows that bypass one of {services} Services. The empty node has no pin and no pod.
-Measured on {date}; CPU s is the median of the processor time, which other work hardly changes.
+Measured on {date} at a load average of {load:.1f} on {cpus} CPUs. netlink waits for all others that
+change interfaces meanwhile; CPU s is the median of the processor time, which other work hardly changes.
 """
 
 
@@ -252,6 +253,8 @@ def _audits(results: Results) -> Iterator[str]:
         entries=scale.audit_entries,
         services=scale.audit_services,
         date=_today(),
+        load=os.getloadavg()[0],
+        cpus=os.cpu_count(),
     )
     empty = results.audit(audits.EMPTY)
     rows = [
