@@ -83,7 +83,8 @@ The module's own time, with what it imports, in a process of its own: node_info 
 {entries:,} entries, most of them pairs of flows to Services; it counts the entries of all maps and
 looks for UDP flows that bypass one of {services} Services. The empty node has no pin and no pod.
 Measured on {date} at a load average of {load:.1f} on {cpus} CPUs. netlink waits for all others that
-change interfaces meanwhile; CPU s is the median of the processor time, which other work hardly changes.
+change interfaces meanwhile; CPU s is the median of the processor time, which other work hardly
+changes.
 """
 
 
