@@ -11,7 +11,7 @@ version_added: 0.1.0
 description:
   - Makes the text of a report's JSON file of what P(bpfops.calico.report#filter) gathered, with
     sorted keys.
-  - Unlike the text of P(ansible.builtin.to_json#filter), it may be kept in a variable; names from
+  - Unlike the text of Ansible's own C(to_json), it may be kept in a variable; names from
     nodes in it are never taken for templates.
 positional: _input
 options:
