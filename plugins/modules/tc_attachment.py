@@ -21,7 +21,7 @@ description:
     pinned; of those that all do, the one loaded last.
   - Filters that are not proven Calico's are left alone and keep their place and order, as do TCX
     and netkit links, which have no preference. A tc filter of Calico's beside its own TCX program
-    is a stale one.
+    is a stale one. Pins of its TCX links that are attached to nothing are removed.
   - A hook without a program, or an interface without a clsact qdisc, is reported and left to felix,
     which attaches what is missing when it starts or applies a change. Only where the program that
     belongs there is still loaded is it attached again.

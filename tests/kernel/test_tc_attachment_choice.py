@@ -100,3 +100,20 @@ def test_absent_takes_tcx_links_and_their_pins(node: Node) -> None:
     assert not list((node.root / "tcx").iterdir())
     assert places(ONE) == {"ingress": [], "egress": []}
     assert places(TWO) == both(49152, 1)
+
+
+def test_pins_of_links_that_are_attached_to_nothing_go(node: Node) -> None:
+    tcx(node, "ingress")
+    tcx(node, "egress")
+    node.workloads[0].remove()
+    pinned = node.root / "tcx"
+    assert run(node, interfaces=[TWO]).actions == ()
+    assert len(list(pinned.iterdir())) == 2
+    done = run(node, check=True)
+    assert [one.partition(",")[0] for one in done.actions] == [
+        f"Unpin {pinned}/{ONE}_egress",
+        f"Unpin {pinned}/{ONE}_ingress",
+    ]
+    assert len(list(pinned.iterdir())) == 2
+    assert run(node).actions == done.actions
+    assert not list(pinned.iterdir())

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import fcntl
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -162,6 +163,27 @@ def test_a_filter_replaced_meanwhile_is_seen(node: Node, monkeypatch: pytest.Mon
     run(node)
     (left,) = shown(ONE, "egress")
     assert left.program not in before
+    assert places(ONE) == both(49152, 1)
+
+
+def test_a_filter_replaced_between_addition_and_removal(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = tc.Editor.replace
+    newer: list[int] = []
+
+    def replaced(self: tc.Editor, *args: Any) -> None:
+        original(self, *args)
+        if not newer:
+            place = ["pref", "49150", "handle", "2", "bpf"]
+            command = ["tc", "filter", "del", "dev", ONE, "egress", "protocol", "all", *place]
+            subprocess.run(command, check=True)
+            node.attach(ONE, "egress", 49150, 2)
+            newer.extend(one.program for one in shown(ONE, "egress") if one[:2] == (49150, 2))
+
+    monkeypatch.setattr(tc.Editor, "replace", replaced)
+    run(node)
+    assert [one.program for one in shown(ONE, "egress")] == newer
     assert places(ONE) == both(49152, 1)
 
 

@@ -165,14 +165,12 @@ def test_a_spare_program_goes_to_the_other_hooks_place() -> None:
 
 def test_absent_keeps_the_qdisc_of_others() -> None:
     seen = node(attached("ingress", 49152, 1, 5))
-    one = plan(task(state="absent", interfaces=["cali1"]), Observed(seen))
-    assert one.actions[0].startswith("Delete the clsact qdisc of cali1")
+    wanted = task(state="absent", interfaces=["cali1"])
+    assert plan(wanted, Observed(seen)).actions[0].startswith("Delete the clsact qdisc of cali1")
     others = {7: (Other("egress", 10, "u32"),)}
-    two = plan(
-        task(state="absent", interfaces=["cali1"]), Observed(seen, others, (), ("It runs.",))
-    )
-    assert two.actions[0].startswith("Delete cali_tc_preambl:[5] at preference 49152")
-    assert two.warnings == ("felix attaches its programs again: It runs.",)
+    kept = plan(wanted, Observed(seen, others, felix=("It runs.",)))
+    assert kept.actions[0].startswith("Delete cali_tc_preambl:[5] at preference 49152")
+    assert kept.warnings == ("felix attaches its programs again: It runs.",)
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from .._uapi.bpf import ProgType
 from .agents import agents
 from .constants import globals_of
 from .ifstate import IfstateMap, ifstate_map
+from .link_pins import interface_pins
 from .node.programs import Programs
 from .node.report import look
 from .node.task import Task
@@ -40,8 +41,9 @@ def observe(wanted: Desired) -> Observed:
         raise RefusedError(f"The interfaces could not be looked at: {' '.join(sight.warnings)}")
     if wanted.state == "absent":
         chosen: Iterable[Interface] = selected(wanted, node)
-        return Observed(node, _others(chosen), felix=evidence(agents(node)))
-    return Observed(node, _others(unlike(wanted, node)), tuple(_spares(node)))
+        felix = evidence(agents(node))
+        return Observed(node, _others(chosen), links=interface_pins(node), felix=felix)
+    return Observed(node, _others(unlike(wanted, node)), tuple(_spares(node)), interface_pins(node))
 
 
 def _others(chosen: Iterable[Interface]) -> dict[int, tuple[Other, ...]]:

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
 from typing import Iterable, Iterator, Mapping
 
+from .connect_removal import LinkPin, severed
 from .findings_input import Attachment, Interface, Pin
 from .removal import ClsactAt, FilterAt, LinkAt, Step
 from .tc_hooks import LINKS, Other, filter_at
@@ -51,3 +53,15 @@ def _link(interface: Interface, one: Attachment, pins: tuple[Pin, ...]) -> Step:
     )
     target = LinkAt(one.link_id or 0, one.prog_id or 0, paths)
     return Step(KIND, f"{interface.name} {one.hook} link {one.link_id}", sentence, target)
+
+
+def loose_pins(links: Iterable[LinkPin], patterns: Iterable[str]) -> Iterator[Step]:
+    """Pins of Calico's TCX links that are attached to nothing, of the interfaces meant.
+
+    A pin is named after the interface, without its dots, and the hook (programs 1.3).
+    """
+    wanted = [pattern.replace(".", "") for pattern in patterns]
+    for one in links:
+        interface = one.path.rpartition("/")[2].rpartition("_")[0]
+        if any(fnmatchcase(interface, pattern) for pattern in wanted):
+            yield from severed((one,), KIND)

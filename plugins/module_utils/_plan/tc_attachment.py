@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from typing import Iterator, Mapping, NamedTuple
 
+from .connect_removal import LinkPin
 from .findings_attach import HOOKS, duplicates, exhausted, mismatches, missing
 from .findings_input import Finding, Interface, Node
 from .removal import FilterAt, Step
-from .tc_absent import absent_steps
+from .tc_absent import absent_steps, loose_pins
 from .tc_hooks import (
     Hook,
     Other,
@@ -36,13 +37,14 @@ class Spare(NamedTuple):
 class Observed(NamedTuple):
     """The node, filters that are no BPF filters by ifindex, spare programs, and felix.
 
-    ``others`` covers the interfaces that ``unlike`` names. ``felix`` are sentences that tell
-    that felix runs in eBPF mode.
+    ``others`` covers the interfaces that ``unlike`` names. ``links`` are pinned TCX links that no
+    hook shows. ``felix`` are sentences that tell that felix runs in eBPF mode.
     """
 
     node: Node
     others: Mapping[int, tuple[Other, ...]] = {}
     spares: tuple[Spare, ...] = ()
+    links: tuple[LinkPin, ...] = ()
     felix: tuple[str, ...] = ()
 
 
@@ -98,13 +100,15 @@ def plan(wanted: Desired, seen: Observed) -> Plan:
     hooks = {one.name: hooks_of(one, arrays, seen.others.get(one.ifindex, ())) for one in chosen}
     before = {name: shown(found) for name, found in hooks.items()}
     unknown = tuple(f"{name} is not on this node." for name in unknown_names(wanted, node))
+    loose = tuple(loose_pins(seen.links, wanted.interfaces))
     if wanted.state == "absent":
-        steps = tuple(step for one in chosen for step in absent_steps(one, seen.others, node.pins))
+        steps = [step for one in chosen for step in absent_steps(one, seen.others, node.pins)]
+        steps += loose
         again = tuple(f"felix attaches its programs again: {one}" for one in seen.felix if steps)
         none: dict[str, dict[str, list[str]]] = {
             name: {hook: [] for hook in HOOKS} for name in hooks
         }
-        return Plan((), steps, (), (*again, *unknown), before, none)
+        return Plan((), tuple(steps), (), (*again, *unknown), before, none)
     changes = []
     for one in chosen:
         changes += _changes(one, hooks[one.name], wanted.lowest_preference)
@@ -114,7 +118,7 @@ def plan(wanted: Desired, seen: Observed) -> Plan:
     for change in changes:
         after[change.interface][change.hook] = _left(change, hooks[change.interface][change.hook])
     found = tuple(_findings(node, {one.name for one in chosen}))
-    return Plan(tuple(changes), (), found, (*warnings, *unknown), before, after)
+    return Plan(tuple(changes), loose, found, (*warnings, *unknown), before, after)
 
 
 def _changes(interface: Interface, hooks: Mapping[str, Hook], lowest: int) -> list[Change]:
