@@ -111,7 +111,8 @@ class LogNode:
             ["ip", "link", "add", NAME, "type", "veth", "peer", "name", PEER], check=True
         )
         for end in (NAME, PEER):
-            Path(f"/proc/sys/net/ipv6/conf/{end}/disable_ipv6").write_text("1", "ascii")
+            with suppress(FileNotFoundError):  # a kernel without IPv6
+                Path(f"/proc/sys/net/ipv6/conf/{end}/disable_ipv6").write_text("1", "ascii")
             subprocess.run(["ip", "link", "set", end, "up"], check=True)
 
     def _pin(self, name: str, *shape: int) -> None:

@@ -170,8 +170,10 @@ def test_foreign_filters_keep_place_and_order(node: Node) -> None:
 
 def test_filters_that_are_no_bpf_filters_count(node: Node) -> None:
     attach(node, "ingress", (49150, 1))
-    command = ["tc", "filter", "add", "dev", ONE, "ingress", "pref", "49152"]
-    subprocess.run([*command, "protocol", "all", "u32", "match", "u32", "0", "0"], check=True)
+    command = ["tc", "filter", "add", "dev", ONE, "ingress", "pref", "49152", "protocol", "all"]
+    added = subprocess.run([*command, "u32", "match", "u32", "0", "0"], check=False)
+    if added.returncode:
+        pytest.skip("this kernel has no classifier u32")
     run(node)
     assert places(ONE) == both(49151, 1)
 
