@@ -79,6 +79,12 @@ options:
     description: Path of felix's auto-scale file on the node.
     type: path
     default: /var/lib/calico/bpf_ct_map_size
+  records_dir:
+    description:
+      - Where felix 3.26 keeps a record of each program that it has attached. It leaves programs
+        with a record attached, whatever map they use, so records are removed with the map.
+    type: path
+    default: /var/run/calico/bpf/prog
   bpffs:
     description: Where the bpffs is mounted.
     type: path
@@ -292,6 +298,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
         "default": "keep",
     },
     "autoscale_path": {"type": "path", "default": "/var/lib/calico/bpf_ct_map_size"},
+    "records_dir": {"type": "path", "default": "/var/run/calico/bpf/prog"},
     "bpffs": {"type": "path", "default": "/sys/fs/bpf"},
     "pin_dir": {"type": "path"},
     "timeout": {"type": "float", "default": 60.0},

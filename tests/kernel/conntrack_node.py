@@ -7,6 +7,7 @@ Layouts and names are those of the fact sheets (maps 1.2, 2.1, 2.2), by numbers 
 from __future__ import annotations
 
 import os
+import shutil
 import struct
 import time
 from pathlib import Path
@@ -71,6 +72,7 @@ class CtNode:
         self.globals.mkdir(parents=True)
         self.own = root / "bpfops"
         self.autoscale = Path(f"/tmp/bpfops_autoscale_{os.getpid()}_{id(self)}")
+        self.records = Path(f"/tmp/bpfops_records_{os.getpid()}_{id(self)}")
         self._fds: list[int] = []
         self._programs: dict[int, int] = {}
         self.anchor = self.pin("cali_v4_routes", 11, 1, 8, 8, 1000)
@@ -133,13 +135,18 @@ class CtNode:
     def run(self, check: bool = False, **params: Any) -> Any:
         """The module's work with the defaults of its options."""
         defaults = {name: spec.get("default") for name, spec in conntrack_map.ARGUMENT_SPEC.items()}
-        given = {"bpffs": str(self.root), "autoscale_path": str(self.autoscale)}
+        given = {
+            "bpffs": str(self.root),
+            "autoscale_path": str(self.autoscale),
+            "records_dir": str(self.records),
+        }
         return conntrack_map.work({**defaults, **given, **params}, check)
 
     def close(self) -> None:
         for fd in self._fds:
             os.close(fd)
         self.autoscale.unlink(missing_ok=True)
+        shutil.rmtree(self.records, ignore_errors=True)
 
     def words(self, name: str) -> dict[bytes, int]:
         """The word of each entry."""

@@ -199,3 +199,21 @@ def test_releases_before_3_30_read_no_auto_scale_file(node: CtNode) -> None:
     result = node.run(calico_version=V3_29, max_entries=2000, autoscale_file="remove")
     assert shown(node.path("cali_v4_ct3"))["max_entries"] == 2000
     assert (len(result.actions), node.autoscale.exists()) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("release", "left"), [("3.26.4", ["other"]), (V3_29, ["cali1.json", "other"])]
+)
+def test_records_that_keep_the_programs_of_3_26_go_with_the_map(
+    node: CtNode, release: str, left: list[str]
+) -> None:
+    node.records.mkdir()
+    for name in ("cali1.json", "other"):
+        (node.records / name).touch()
+    node.table("cali_v4_ct3", 1000)
+    params: dict[str, Any] = {"calico_version": release, "max_entries": 2000}
+    foretold = node.run(check=True, **params)
+    assert len(list(node.records.iterdir())) == 2
+    assert node.run(**params).actions == foretold.actions
+    assert sorted(one.name for one in node.records.iterdir()) == left
+    assert node.run(**params).actions == ()

@@ -62,6 +62,7 @@ def wanted(**given: Any) -> Task:
         "running_version": None,
         "autoscale_file": "keep",
         "autoscale_path": "/f",
+        "records_dir": "/r",
         "timeouts": None,
         "timeout": 60.0,
         "batch_size": 256,

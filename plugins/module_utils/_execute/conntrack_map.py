@@ -134,6 +134,11 @@ def _autoscale(action: Action, work: Work) -> None:
     beside.replace(action.path)
 
 
+def _forget(action: Action, work: Work) -> None:
+    for record in Path(action.path).glob("*.json"):
+        record.unlink(missing_ok=True)
+
+
 _STEPS: dict[Verb, Callable[[Action, Work], dict[str, Any] | None]] = {
     Verb.ADOPT: _adopt,
     Verb.PUT_BACK: _put_back,
@@ -141,6 +146,7 @@ _STEPS: dict[Verb, Callable[[Action, Work], dict[str, Any] | None]] = {
     Verb.RESTORE: _restore,
     Verb.CLEAN: _clean,
     Verb.AUTOSCALE: _autoscale,
+    Verb.FORGET: _forget,
 }
 
 

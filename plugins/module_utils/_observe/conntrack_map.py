@@ -62,6 +62,7 @@ def observe(task: Task) -> Seen:
         leftovers=(*_orphans(own), *_unfinished(task, pinned, own)),
         users=users_of(programs),
         autoscale=_autoscale(task.autoscale_path),
+        records=len(list(Path(task.records_dir).glob("*.json"))),
     )
     return _compared(task, _counted(task, seen))
 

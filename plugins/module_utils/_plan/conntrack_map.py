@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from typing import Iterator
+from typing import Iterator, Sequence
 
+from .._calico.rows import since
 from .._calico.tables.map_row import CalicoMap
 from .._errors import RefusedError
 from .._uapi.maps import MapSpec, describe
@@ -42,6 +43,9 @@ from .migration import capacity
 _WITH_FIRST_WORD = 3
 """The first map version whose first word felix carries over."""
 
+_RECORDING = since("3.26")
+"""The releases that leave a program attached when its record fits it (maps 5.9)."""
+
 SETTLE_FIRST = "run this module with state=settled first, which carries the newer entries over"
 
 
@@ -55,6 +59,7 @@ def plan(task: Task, seen: Seen) -> Plan:
     actions = [
         action for family in families_of(task, seen) for action in _sized(task, seen, family)
     ]
+    actions += _forget(task, seen, actions)
     every = [*actions, *conntrack_map_settle.clean(seen), *_autoscale(task, seen)]
     return Plan(conntrack_map_settle.in_order(every), _warnings(task, seen))
 
@@ -220,6 +225,19 @@ def _autoscale(task: Task, seen: Seen) -> Iterator[Action]:
         yield Action(Verb.AUTOSCALE, sentence, path=task.autoscale_path, size=size)
     else:
         yield Action(Verb.AUTOSCALE, f"Remove {before}", path=task.autoscale_path)
+
+
+def _forget(task: Task, seen: Seen, actions: Sequence[Action]) -> list[Action]:
+    """felix 3.26 attaches no program anew of which it has a record, whatever map it uses."""
+    moves = any(action.verb in (Verb.REPLACE, Verb.RESTORE) for action in actions)
+    waits = any(seen.users.get(one.id) for one in seen.kept)
+    if not seen.records or not (moves or waits) or not release_of(task, seen).overlaps(_RECORDING):
+        return []
+    sentence = (
+        f"Remove {seen.records} records of attached programs in {task.records_dir}, so that felix "
+        "3.26 attaches them again"
+    )
+    return [Action(Verb.FORGET, sentence, path=task.records_dir)]
 
 
 def _file_above(task: Task, seen: Seen) -> int | None:

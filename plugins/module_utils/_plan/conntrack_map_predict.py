@@ -35,7 +35,7 @@ def shown(seen: Seen) -> dict[str, Any]:
     """One side of the diff."""
     pins = {one.path: spec_facts(one.spec) for one in seen.pins}
     kept = {one.path: spec_facts(one.spec) for one in seen.kept}
-    return {"pins": pins, "kept": kept, "autoscale_file": seen.autoscale}
+    return {"pins": pins, "kept": kept, "autoscale_file": seen.autoscale, "records": seen.records}
 
 
 def _adopt(seen: Seen, action: Action) -> Seen:
@@ -99,6 +99,10 @@ def _clean(seen: Seen, action: Action) -> Seen:
     )
 
 
+def _forget(seen: Seen, action: Action) -> Seen:
+    return seen._replace(records=0)
+
+
 def _autoscale(seen: Seen, action: Action) -> Seen:
     return seen._replace(autoscale=action.size)
 
@@ -111,4 +115,5 @@ _AFTER: dict[Verb, Callable[[Seen, Action], Seen]] = {
     Verb.SETTLE: _settle,
     Verb.CLEAN: _clean,
     Verb.AUTOSCALE: _autoscale,
+    Verb.FORGET: _forget,
 }

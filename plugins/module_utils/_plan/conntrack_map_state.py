@@ -121,7 +121,8 @@ class Pending(NamedTuple):
 class Seen(NamedTuple):
     """The node before the task.
 
-    ``users`` are loaded programs by the id of a map they refer to. ``leftovers`` are pins of
+    ``users`` are loaded programs by the id of a map they refer to. ``records`` counts those that
+    felix 3.26 keeps of programs it has attached. ``leftovers`` are pins of
     killed runs. ``autoscale`` is the number in the auto-scale file, ``available`` memory in bytes.
     ``pending`` is by the id of the map to carry over.
     """
@@ -135,6 +136,7 @@ class Seen(NamedTuple):
     leftovers: tuple[str, ...] = ()
     users: Mapping[int, tuple[str, ...]] = {}
     autoscale: int | None = None
+    records: int = 0
     pending: Mapping[int, Pending] = {}
 
     def of(self, family: int) -> tuple[Pinned, ...]:
@@ -162,6 +164,7 @@ class Verb(Enum):
     SETTLE = "settle"
     CLEAN = "clean"
     AUTOSCALE = "autoscale"
+    FORGET = "forget"
 
 
 class Source(NamedTuple):

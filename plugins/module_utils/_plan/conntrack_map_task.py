@@ -36,6 +36,7 @@ class Task(NamedTuple):
     running: VersionSet | None = None
     autoscale: str = KEEP
     autoscale_path: str = ""
+    records_dir: str = ""
     timeouts: Mapping[str, int] = {}
     timeout: float = 0
     batch_size: int = 256
@@ -54,6 +55,7 @@ def task(params: Mapping[str, Any]) -> Task:
         ("bpffs", bpffs),
         ("pin_dir", pin_dir),
         ("autoscale_path", params["autoscale_path"]),
+        ("records_dir", params["records_dir"]),
     ):
         inputs.directory_path(name, path)
     for name, size in (("max_entries", params["max_entries"]), ("per_cpu", params["per_cpu"])):
@@ -74,6 +76,7 @@ def task(params: Mapping[str, Any]) -> Task:
         running=_release("running_version", params["running_version"]),
         autoscale=params["autoscale_file"],
         autoscale_path=params["autoscale_path"],
+        records_dir=params["records_dir"].rstrip("/"),
         timeouts=timeouts(params["timeouts"] or {}),
         timeout=params["timeout"],
         batch_size=params["batch_size"],
