@@ -67,10 +67,11 @@ class Leftovers(Node):
         os.close(fd)
         return number
 
-    def foreign_match(self, name: str, hook: str) -> None:
-        """A filter that is no BPF filter."""
-        match = ("u32", "match", "u32", "0", "0", "classid", "1:1")
-        command("tc", "filter", "add", "dev", name, hook, "pref", "3", *match)
+    def foreign_match(self, name: str, hook: str) -> bool:
+        """A filter that is no BPF filter; False where the kernel has no u32."""
+        place = ["tc", "filter", "add", "dev", name, hook, "pref", "3"]
+        match = ["u32", "match", "u32", "0", "0", "classid", "1:1"]
+        return subprocess.run([*place, *match], check=False).returncode == 0
 
     def tcx(self, name: str, hook: str, pin: bool = True) -> int:
         """A Calico program by a TCX link, pinned as felix pins it; the program's id."""

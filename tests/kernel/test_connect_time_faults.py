@@ -8,6 +8,7 @@ import struct
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -79,7 +80,9 @@ def test_a_program_of_another_name_stays(node: Node, cgroup: Cgroup) -> None:
     assert cgroup.programs("connect4") == []
 
 
-def test_the_kernel_refuses_a_hook_that_has_changed(node: Node, cgroup: Cgroup) -> None:
+def test_the_kernel_refuses_a_hook_that_has_changed(
+    node: Node, cgroup: Cgroup, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """From 6.17 on: asked for with the revision that was seen."""
     number = cgroup.legacy("connect4", calico_program(node, "connect4"))
     revision = attachments.cgroup_programs(str(cgroup.place), TYPES["connect4"]).revision
@@ -91,6 +94,19 @@ def test_the_kernel_refuses_a_hook_that_has_changed(node: Node, cgroup: Cgroup) 
         attachments._detach(cgroup.fd, TYPES["connect4"], other, revision)
     assert cgroup.programs("connect4") == [other]
     assert not attachments.detach_cgroup(str(cgroup.place), TYPES["connect4"], number)
+    query = attachments._query
+
+    def late(*arguments: Any) -> Any:
+        seen = query(*arguments)
+        if other in seen.prog_ids:
+            newer.append(cgroup.legacy("connect4", foreign_program("connect4")))
+        return seen
+
+    newer: list[int] = []
+    cgroup.held.append(fd_of(other))
+    monkeypatch.setattr(attachments, "_query", late)
+    assert not attachments.detach_cgroup(str(cgroup.place), TYPES["connect4"], other)
+    assert cgroup.programs("connect4") == newer
 
 
 def test_a_cgroup_that_vanishes_on_the_way(

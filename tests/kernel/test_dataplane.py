@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import struct
 import subprocess
 import sys
@@ -21,7 +22,6 @@ from tests.kernel.leftover_state import (
     Neighbours,
     Scene,
     command,
-    ifindex,
     tcx_programs,
     veth,
 )
@@ -61,7 +61,7 @@ def test_what_may_be_calicos_is_named_and_stays(scene: Scene) -> None:
     assert {"cali_mine", "cali_v6_ct3", "cali_v4_ct3"} <= left
     assert any(re.fullmatch(rf"{TWO} egress program \d+", one) for one in left)
     assert any(re.fullmatch(r"bpfops-leave-\d+ program \d+", one) for one in left)
-    assert not left & {"cilium_calls", "calibration", "foreign", "prefilter_v1_eth0"}
+    assert not left & {"cilium_calls", "calibration", "foreign", "calico_sock_map_v1"}
 
 
 def test_a_qdisc_goes_when_it_held_calicos_filters_alone(scene: Scene) -> None:
@@ -121,6 +121,18 @@ def test_what_others_attached_to_a_device_is_told(scene: Scene) -> None:
     number = scene.node.foreign_filter("bpfout.cali", "ingress", 9)
     (action,) = scene.run(include=["device"]).actions
     assert action.endswith(f"not Calico's on them: program {number} at bpfout.cali ingress")
+
+
+def test_files_beside_the_records_stay(scene: Scene) -> None:
+    prog, policy = scene.records / "prog", scene.records / "policy"
+    for place in (prog, policy):
+        place.mkdir(parents=True)
+        (place / "eth0.json").write_text("{}", "ascii")
+    (prog / "notes").write_text("mine", "ascii")
+    (prog / "link.json").symlink_to(prog / "notes")
+    scene.run()
+    assert not policy.exists()
+    assert sorted(one.name for one in prog.iterdir()) == ["link.json", "notes"]
 
 
 def test_chosen_kinds(scene: Scene) -> None:
@@ -275,16 +287,13 @@ def test_the_programs_of_others_still_run(scene: Scene) -> None:
     scene.fill()
 
     def sent() -> int:
-        command("ip", "neigh", "replace", "192.0.2.9", "lladdr", "02:00:00:00:00:09", "dev", UPLINK)
-        with subprocess.Popen(
-            ["ping", "-c1", "-W1", "-I", UPLINK, "192.0.2.9"], stdout=subprocess.DEVNULL
-        ) as ping:
-            ping.wait()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            sender.sendto(b"x", ("192.0.2.9", 9))
         value = rawbpf.get(counter, bytes(4), 8) or bytes(8)
         return int(struct.unpack("<Q", value)[0])
 
     command("ip", "address", "add", "192.0.2.1/24", "dev", UPLINK)
+    command("ip", "neigh", "replace", "192.0.2.9", "lladdr", "02:00:00:00:00:09", "dev", UPLINK)
     before = sent()
     scene.run()
     assert sent() > before > 0
-    assert ifindex(UPLINK) > 0

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -89,14 +90,18 @@ def test_a_foreign_filter_that_came_meanwhile(
     scene.clsact()
     scene.node.attach(ONE, "ingress")
 
+    there: list[bool] = []
+
     def come() -> None:
         if kind == "bpf":
             scene.node.foreign_filter(ONE, "egress", 7)
         else:
-            scene.node.foreign_match(ONE, "egress")
+            there.append(scene.node.foreign_match(ONE, "egress"))
 
     before_first(monkeypatch, removal.interfaces, "held", come)
     scene.run()
+    if there == [False]:
+        pytest.skip("this kernel has no classifier u32")
     found = scene.inventory()
     assert list(found["filters"]) == [f"{ONE} egress"]
     assert f" {kind} " in found["filters"][f"{ONE} egress"]
@@ -208,7 +213,8 @@ def test_killed_before_any_step(scene: Scene) -> None:
     """One node, filled once and killed step by step: each run goes on where the last one ended."""
     scene.clsact()
     scene.fill()
-    scene.node.tcx(TWO, "ingress")
+    with suppress(OSError):  # no TCX in this kernel
+        scene.node.tcx(TWO, "ingress")
     Neighbours(scene.node, scene.cgroup)
     expected = len(scene.run(check=True).actions)
     deaths = 0

@@ -64,6 +64,9 @@ def test_felix_is_known_by_what_it_has_loaded(scene: Scene) -> None:
         scene.node.attach(ONE, "ingress")
         with pytest.raises(errors.RefusedError, match="started before 1 attached programs"):
             scene.run()
+    with felix("-confd"):
+        scene.node.attach(ONE, "egress")
+        assert scene.run(check=True).facts["felix"] == []
     with felix("-felix"):  # in iptables mode, on a node with old programs
         assert scene.run().facts["felix"] == []
         assert "filters" in scene.inventory()

@@ -283,12 +283,10 @@ def test_felix_in_ebpf_mode_is_left_in_peace() -> None:
     assert planner.plan(wanted(), idle).warnings == ()
 
 
-def test_another_bpffs_is_refused() -> None:
-    elsewhere = FULL._replace(node=FULL.node._replace(bpffs_there=False))
-    with pytest.raises(RefusedError, match="there is one at /b"):
-        planner.plan(wanted(), elsewhere)
-    none = elsewhere._replace(node=elsewhere.node._replace(bpffs=(), maps=(), pins=()))
-    assert planner.plan(wanted(), none).actions
+def test_a_directory_with_what_is_others_stays() -> None:
+    shared = Directory("/b/tcx", ("/b/tcx/cali2_ingress", "/b/tcx/theirs"))
+    plan = planner.plan(wanted(), FULL._replace(directories=(shared,)))
+    assert not [step for step in plan.actions if step.kind == "directory"]
 
 
 def test_residue_by_kind() -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Kernel settings in plans for leaving eBPF mode."""
+"""Kernel settings and the bpffs in plans for leaving eBPF mode."""
 
 from __future__ import annotations
 
@@ -75,3 +75,11 @@ def test_settings() -> None:
 def test_settings_that_are_not_felixs(name: str, value: str) -> None:
     with pytest.raises(BadInputError, match=r"^sysctls: "):
         wanted(sysctls={name: value})
+
+
+def test_another_bpffs_is_refused() -> None:
+    record = Observed(NODE._replace(bpffs_there=False), records=("/r/x.json",))
+    with pytest.raises(RefusedError, match="there is one at /b"):
+        planner.plan(wanted(), record)
+    none = record._replace(node=record.node._replace(bpffs=()))
+    assert len(planner.plan(wanted(), none).actions) == 1
