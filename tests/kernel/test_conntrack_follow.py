@@ -147,3 +147,32 @@ def test_until_the_first_program_of_the_new_map_was_loaded(
     monkeypatch.setattr(conntrack_settle._Settling, "follow", follow_and_switch)
     node.run(state="settled", calico_version=V3_29)
     assert node.words("cali_v4_ct3") == {key(2): 2}
+
+
+@pytest.mark.parametrize(("name", "release"), [("cali_v4_ct3", V3_29), ("cali_v4_ct4", V3_31)])
+def test_flows_that_come_and_go_do_not_fill_the_new_map(
+    node: CtNode, name: str, release: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each pass finds 100 other flows in the old map; the new one takes 1000."""
+    old = node.table(name, 500)
+    user = node.use(old)
+    follow, passes = conntrack_settle._Settling.follow, itertools.count(1)
+
+    def follow_and_replace(settling: Any) -> None:
+        follow(settling)
+        done = next(passes)
+        for number in range(100):
+            rawbpf.delete(old, key(100 * (done - 1) + number))
+            flow = value(now() - 200_000_000, word=done)  # beyond the tolerance of times
+            rawbpf.put(old, key(100 * done + number), flow)
+        if done == 20:
+            node.end(user)
+
+    for number in range(100):
+        rawbpf.put(old, key(number), value())
+    node.run(calico_version=release, max_entries=1000)
+    monkeypatch.setattr(conntrack_settle._Settling, "follow", follow_and_replace)
+    monkeypatch.setattr(conntrack_settle, "PAUSE", 0.0)
+    result = node.run(state="settled", calico_version=release)
+    assert node.words(name) == {key(2000 + number): 20 for number in range(100)}
+    assert result.facts["carried"][0]["pruned"] == 2000

@@ -39,6 +39,9 @@ from .migrate import TIME_MARGIN
 PAUSE = 0.05
 """Seconds between two passes, which leave the CPU to others."""
 
+_FRESH_PERCENT = 5
+"""New entries, in percent of the live map, after which those of ended flows are taken out."""
+
 
 class Following(NamedTuple):
     """What decides on expired entries, entries a call, and seconds to wait for programs."""
@@ -114,7 +117,7 @@ class _Settling:
         self._alone = False
         self._sums = Pending()
         self.passes = 0
-        self.pruned = 0
+        self.pruned = self._pruned_at = 0
 
     def look(self, programs: Sequence[ProgInfo], now: int) -> None:
         """Remember until when no program could write the live map: all had the old one still.
@@ -139,12 +142,27 @@ class _Settling:
         """
         now = time.monotonic_ns()
         with readable(self._old) as side:
+            self._make_room(side)
             if self.passes:
                 done = carry(side, self._live, self._rule(), self._how.batch_size)
                 self._add(Pending(done.inserted, done.updated))
             else:
                 self._add(self._carry_alive(side))
         self._since = [*self._since, max(0, now - TIME_MARGIN)][-2:]
+
+    def _make_room(self, side: Side) -> None:
+        """Take out what has ended in the old map, before new flows have filled the live one.
+
+        Only while no program writes the live map: later, what is not in the old one may be new.
+        """
+        fresh = self._sums.inserted - self._pruned_at
+        if self._alone and fresh >= self._live.spec.max_entries * _FRESH_PERCENT // 100:
+            self._prune(side)
+            self._pruned_at = self._sums.inserted
+
+    def _prune(self, side: Side) -> None:
+        older = Older(LAST_SEEN, self._unwritten)
+        self.pruned += prune(side, self._live, self._how.batch_size, older).deleted
 
     def finish(self) -> dict[str, Any]:
         """The last pass, and the end of the old map's pins.
@@ -154,8 +172,7 @@ class _Settling:
         """
         with readable(self._old) as side:
             if self.source.unwritten:
-                older = Older(LAST_SEEN, self._unwritten)
-                self.pruned = prune(side, self._live, self._how.batch_size, older).deleted
+                self._prune(side)
             last = self._carry_alive(side)
         first, self._sums = self._sums, Pending()
         self._add(last)
