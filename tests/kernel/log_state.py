@@ -11,6 +11,7 @@ import os
 import socket
 import struct
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -275,3 +276,19 @@ def trace(directory: Path) -> Iterator[Path | None]:
         yield directory / "trace"
     finally:
         subprocess.run(["umount", directory], check=True)
+
+
+@contextmanager
+def felix(node: LogNode, sign: str) -> Iterator[None]:
+    """A process of Calico's in this network namespace, and what tells that it is felix."""
+    code = "import ctypes, time; ctypes.CDLL(None).prctl(15, b'calico-node'); print(flush=True); "
+    command = ["calico-node", "-c", code + "time.sleep(60)"]
+    command += ["-felix"] if sign == "arguments" else ["-confd"]
+    maps = [node.fds[node.shape.ifstate[0]]] if sign == "maps" else []
+    with subprocess.Popen(
+        command, executable=sys.executable, stdout=subprocess.PIPE, pass_fds=maps
+    ) as process:
+        assert process.stdout
+        process.stdout.readline()
+        yield
+        process.kill()

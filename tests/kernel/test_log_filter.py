@@ -7,7 +7,6 @@ import struct
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import pytest
 from ansible_collections.bpfops.calico.plugins.module_utils import _errors as errors
 from ansible_collections.bpfops.calico.plugins.module_utils._runner import Result
 from ansible_collections.bpfops.calico.plugins.modules import log_filter
-from tests.kernel.log_state import MAIN, NAME, SHAPES, SLOTS, LogNode, sent, text, trace
+from tests.kernel.log_state import MAIN, NAME, SHAPES, SLOTS, LogNode, felix, sent, text, trace
 from tests.kernel.node_state import NONE
 from tests.kernel.own_network import own_network
 from tests.kernel.support import bpftool
@@ -192,22 +191,6 @@ def test_other_processes_of_calico_do_not_write(node: LogNode) -> None:
     assert node.entry().endswith(b"\xff" * 8)
 
 
-@contextmanager
-def felix(node: LogNode, sign: str) -> Iterator[None]:
-    """A process of Calico's in this network namespace, and what tells that it is felix."""
-    code = "import ctypes, time; ctypes.CDLL(None).prctl(15, b'calico-node'); print(flush=True); "
-    command = ["calico-node", "-c", code + "time.sleep(60)"]
-    command += ["-felix"] if sign == "arguments" else ["-confd"]
-    maps = [node.fds[node.shape.ifstate[0]]] if sign == "maps" else []
-    with subprocess.Popen(
-        command, executable=sys.executable, stdout=subprocess.PIPE, pass_fds=maps
-    ) as process:
-        assert process.stdout
-        process.stdout.readline()
-        yield
-        process.kill()
-
-
 @pytest.mark.parametrize("node", ["3.28"], indirect=True)
 def test_the_entry_of_another_interface(node: LogNode) -> None:
     node.state((26, 27), name="caliother")
@@ -251,6 +234,20 @@ def test_a_slot_that_is_filled_meanwhile(node: LogNode, monkeypatch: pytest.Monk
     assert "slot 26 of cali_jump3 was changed by something else" in done.warnings[0]
     assert program(node.slot("ingress"))["name"] == "p4I_x"
     assert program(node.slot("egress"))["name"] == "bpfops_pass27"
+
+
+@pytest.mark.parametrize("node", ["3.28"], indirect=True)
+def test_an_entry_that_changes_hands(node: LogNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = log_filter.carry_out
+
+    def carried_out(planned: Any) -> Any:
+        node.state((5, 6), name="caliother")
+        return original(planned)
+
+    monkeypatch.setattr(log_filter, "carry_out", carried_out)
+    done = run(node, method="ifstate")
+    assert f"the entry of {NAME} was changed by something else" in done.warnings[0]
+    assert node.entry().endswith(struct.pack("<2i", 5, 6))
 
 
 @pytest.mark.parametrize("node", ["3.28"], indirect=True)

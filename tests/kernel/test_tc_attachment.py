@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.bpfops.calico.plugins.module_utils._kernel import tc
 from tests.kernel.node_state import MAIN_SLOT, Node
 from tests.kernel.own_network import (
     WORKLOADS,
@@ -244,3 +245,19 @@ def test_a_program_that_is_still_loaded_is_attached_again(node: Node, gone: str)
     for fd in (*held.values(), stranger):
         os.close(fd)
     assert run(node).actions == ()
+
+
+def test_felix_adds_the_qdisc_first(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = node.preamble(ONE, policy=9)
+    node.state_entry(ONE, ingress_policy=9, egress_policy=7)
+    subprocess.run(["tc", "qdisc", "del", "dev", ONE, "clsact"], check=True)
+    original = tc.Editor.add_clsact
+
+    def late(self: tc.Editor, ifindex: int) -> None:
+        node.workloads[0].clsact()
+        original(self, ifindex)
+
+    monkeypatch.setattr(tc.Editor, "add_clsact", late)
+    assert len(run(node).actions) == 1
+    assert places(ONE) == {"ingress": [], "egress": [(49152, 1)]}
+    os.close(held)

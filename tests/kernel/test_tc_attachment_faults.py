@@ -197,6 +197,25 @@ def test_the_wanted_place_is_taken_meanwhile(node: Node, monkeypatch: pytest.Mon
     assert len(shown(ONE, "egress")) == 2
 
 
+def test_the_wanted_place_is_taken_right_before(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(node)
+    node.workloads[0].unhook("egress")
+    node.attach(ONE, "egress", 49150, 1)
+    steps: list[str] = []
+
+    def take(step: str) -> None:
+        steps.append(step)
+        if len(steps) == 1:
+            node.attach_foreign(ONE, "egress", 49152)
+
+    around(monkeypatch, take)
+    run(node)
+    assert places(ONE) == both(49151, 1)
+    assert len(shown(ONE, "egress")) == 2
+
+
 def test_a_writer_that_does_not_rest(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     def again() -> None:
         node.workloads[0].unhook("egress")
