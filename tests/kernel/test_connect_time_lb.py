@@ -105,6 +105,19 @@ def test_a_link_that_is_pinned_twice_and_held(node: Node, cgroup: Cgroup) -> Non
     assert not pin_of(node).exists()
 
 
+def test_a_program_that_is_linked_to_two_cgroups(node: Node, cgroup: Cgroup) -> None:
+    fd = calico_program(node, "connect4")
+    below = Cgroup(cgroup.place / "nested")
+    try:
+        number = below.link("connect4", os.dup(fd))
+        assert cgroup.link("connect4", fd, pin_of(node)) == number
+        (action,) = remove_all(node, cgroup)
+        assert str(pin_of(node)) in action
+        assert (cgroup.programs("connect4"), below.programs("connect4")) == ([], [number])
+    finally:
+        below.remove()
+
+
 def test_a_link_without_a_pin_needs_the_release(node: Node, cgroup: Cgroup) -> None:
     number = cgroup.link("connect4", calico_program(node, "connect4"))
     found = run(node, cgroup)
