@@ -164,7 +164,7 @@ class LogNode:
 
     def _preamble(self, hook: str, slot: int, constants: int) -> bytes:
         jump, programs = self.arrays(hook)
-        used = b"".join(_map(1, fd) for fd in (constants, self.fds["cali_state4"]))
+        used = b"".join(_map(1, fd) for fd in (constants, self.fds["cali_state4"], jump))
         code = insn(0xBF, 6, 1) + used
         code += insn(0x62, 6, 0, CB, MAIN) + insn(0x62, 6, 0, CB + 4, -1)
         if slot != NONE:

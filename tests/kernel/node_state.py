@@ -185,12 +185,13 @@ class Node:
         os.close(fd)
 
     def state_entry(
-        self, interface: str, flags: int = 7, filters: tuple[int, int] = (-1, -1), **policies: int
+        self, interface: str, flags: int = 7, called: str = "", **policies: int
     ) -> None:
         """felix's state of an interface, the same policies for both families."""
         inward, outward = policies.get("ingress_policy", -1), policies.get("egress_policy", -1)
         family = (-1, inward, outward)
-        value = struct.pack("<I16s8i", flags, interface.encode(), *family, *family, *filters)
+        name = (called or interface).encode()
+        value = struct.pack("<I16s8i", flags, name, *family, *family, -1, -1)
         key = struct.pack("<I", socket.if_nametoindex(interface))
         rawbpf.put(self.fds["cali_iface4"], key, value)
 

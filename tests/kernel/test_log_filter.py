@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,9 @@ def test_a_program_that_is_no_longer_needed_is_taken_out(node: LogNode) -> None:
     with pytest.raises(subprocess.CalledProcessError):
         program(own["egress"])
     assert sent(PACKETS, "egress") == PACKETS
+    node.attach("ingress", NONE)
+    assert len(run(node).actions) == 1
+    assert node.slot("ingress") is None
 
 
 def test_a_log_filter_that_is_there_is_left_alone(node: LogNode) -> None:
@@ -144,8 +148,10 @@ def test_a_log_filter_that_is_there_is_left_alone(node: LogNode) -> None:
     for hook in HOOKS:
         slot = struct.pack("<I", SLOTS[hook])
         rawbpf.put(node.arrays(hook)[0], slot, struct.pack("<I", fd))
-    before = node.entry()
+    before, array = node.entry(), node.arrays("ingress")[1]
+    lost = rawbpf.load_program(rawbpf.SCHED_CLS, rawbpf.using(array, 0), "bpfops_pass26")
     done = run(node, method="both", felix_about_to_restart=True)
+    os.close(lost)
     assert (done.actions, done.facts["log_filters"]) == ((), [])
     assert node.entry() == before
     assert program(node.slot("ingress"))["name"] == "calico_log_filt"
@@ -219,17 +225,31 @@ def test_only_the_interfaces_that_are_named(node: LogNode) -> None:
     assert node.slot("ingress") is not None
 
 
-@pytest.mark.parametrize("node", ["3.28"], indirect=True)
-def test_a_slot_that_is_filled_meanwhile(node: LogNode, monkeypatch: pytest.MonkeyPatch) -> None:
-    fd = rawbpf.load_program(rawbpf.SCHED_CLS, rawbpf.returning(0), "p4I_x")
+def meanwhile(monkeypatch: pytest.MonkeyPatch, change: Callable[[], None]) -> None:
+    """Something else is at it between the plan and the first step."""
     original = log_filter.carry_out
 
     def carried_out(planned: Any) -> Any:
-        slot = struct.pack("<I", SLOTS["ingress"])
-        rawbpf.put(node.arrays("ingress")[0], slot, struct.pack("<I", fd))
+        change()
         return original(planned)
 
     monkeypatch.setattr(log_filter, "carry_out", carried_out)
+
+
+def take(node: LogNode, hook: str) -> None:
+    """felix puts a policy into the slot."""
+    fd = rawbpf.load_program(rawbpf.SCHED_CLS, rawbpf.returning(0), "p4I_x")
+    rawbpf.put(node.arrays(hook)[0], struct.pack("<I", SLOTS[hook]), struct.pack("<I", fd))
+    os.close(fd)
+
+
+@pytest.mark.parametrize("node", ["3.28"], indirect=True)
+@pytest.mark.parametrize("filled", [False, True])
+def test_a_slot_is_taken(node: LogNode, monkeypatch: pytest.MonkeyPatch, filled: bool) -> None:
+    if filled:
+        run(node)
+        node.attach("ingress", NONE)
+    meanwhile(monkeypatch, lambda: take(node, "ingress"))
     done = run(node)
     assert "slot 26 of cali_jump3 was changed by something else" in done.warnings[0]
     assert program(node.slot("ingress"))["name"] == "p4I_x"
@@ -238,13 +258,7 @@ def test_a_slot_that_is_filled_meanwhile(node: LogNode, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("node", ["3.28"], indirect=True)
 def test_an_entry_that_changes_hands(node: LogNode, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = log_filter.carry_out
-
-    def carried_out(planned: Any) -> Any:
-        node.state((5, 6), name="caliother")
-        return original(planned)
-
-    monkeypatch.setattr(log_filter, "carry_out", carried_out)
+    meanwhile(monkeypatch, lambda: node.state((5, 6), name="caliother"))
     done = run(node, method="ifstate")
     assert f"the entry of {NAME} was changed by something else" in done.warnings[0]
     assert node.entry().endswith(struct.pack("<2i", 5, 6))

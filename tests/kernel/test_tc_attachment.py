@@ -231,7 +231,9 @@ def test_what_is_missing_is_reported(node: Node, gone: str) -> None:
 def test_a_program_that_is_still_loaded_is_attached_again(node: Node, gone: str) -> None:
     policies = {"ingress": 7, "egress": 9}  # a policy's ingress is the hook egress
     held = {hook: node.preamble(ONE, policy=slot) for hook, slot in policies.items()}
-    stranger = node.preamble(ONE, policy=11)
+    with forgotten_arrays(node):
+        strangers = [node.preamble(ONE, policy=slot) for slot in (7, 9)]
+    strangers.append(node.preamble(ONE, policy=11))
     node.state_entry(ONE, ingress_policy=9, egress_policy=7)
     if gone == "hook":
         attach(node, "egress")
@@ -242,7 +244,7 @@ def test_a_program_that_is_still_loaded_is_attached_again(node: Node, gone: str)
     assert places(ONE) == both(49152, 1)
     (left,) = shown(ONE, "egress")
     assert left.program == node.program_id(held["egress"])
-    for fd in (*held.values(), stranger):
+    for fd in (*held.values(), *strangers):
         os.close(fd)
     assert run(node).actions == ()
 
@@ -260,4 +262,12 @@ def test_felix_adds_the_qdisc_first(node: Node, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(tc.Editor, "add_clsact", late)
     assert len(run(node).actions) == 1
     assert places(ONE) == {"ingress": [], "egress": [(49152, 1)]}
+    os.close(held)
+
+
+def test_the_state_of_another_interface_proves_nothing(node: Node) -> None:
+    held = node.preamble(ONE, policy=9)
+    node.state_entry(ONE, called="calibefore", ingress_policy=9, egress_policy=7)
+    attach(node, "egress")
+    assert run(node).actions == ()
     os.close(held)
