@@ -166,7 +166,9 @@ class LogNode:
         jump, programs = self.arrays(hook)
         used = b"".join(_map(1, fd) for fd in (constants, self.fds["cali_state4"], jump))
         code = insn(0xBF, 6, 1) + used
-        code += insn(0x62, 6, 0, CB, MAIN) + insn(0x62, 6, 0, CB + 4, -1)
+        # Through a register: before 6.4 a constant cannot be stored into the context.
+        code += insn(0xB7, 1, 0, 0, MAIN) + insn(0x63, 6, 1, CB)
+        code += insn(0xB7, 1, 0, 0, -1) + insn(0x63, 6, 1, CB + 4)
         if slot != NONE:
             code += _tail_call(jump, insn(0xB7, 3, 0, 0, slot))
             code += self._counting(self.misses) + self._printing(hook)

@@ -129,8 +129,7 @@ def test_a_program_that_is_no_longer_needed_is_taken_out(node: LogNode) -> None:
     run(node)
     own = {hook: node.slot(hook) for hook in HOOKS}
     node.attach("egress", NONE)
-    done = run(node, check=True)
-    assert len(done.actions) == 1
+    assert len(run(node, check=True).actions) == 1
     done = run(node, method="ifstate", felix_about_to_restart=True)
     assert f"program {own['egress']} out of slot 27" in done.actions[-1]
     assert (node.slot("ingress"), node.slot("egress")) == (own["ingress"], None)
