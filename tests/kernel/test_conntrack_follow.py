@@ -176,3 +176,26 @@ def test_flows_that_come_and_go_do_not_fill_the_new_map(
     result = node.run(state="settled", calico_version=release)
     assert node.words(name) == {key(2000 + number): 20 for number in range(100)}
     assert result.facts["carried"][0]["pruned"] == 2000
+
+
+def test_flows_that_ended_before_the_first_pass_make_room(
+    node: CtNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = node.table("cali_v4_ct3", 500)
+    user = node.use(old)
+    for number in range(500):
+        rawbpf.put(old, key(number), value(now() - 2_000_000_000))
+    node.run(calico_version=V3_29, max_entries=600)
+    follow, passes = conntrack_settle._Settling.follow, itertools.count()
+
+    def replace_and_follow(settling: Any) -> None:
+        if next(passes) == 0:
+            for number in range(500):
+                rawbpf.delete(old, key(number))
+                rawbpf.put(old, key(500 + number), value(word=1))
+            node.end(user)
+        follow(settling)
+
+    monkeypatch.setattr(conntrack_settle._Settling, "follow", replace_and_follow)
+    node.run(state="settled", calico_version=V3_29)
+    assert node.words("cali_v4_ct3") == {key(500 + number): 1 for number in range(500)}

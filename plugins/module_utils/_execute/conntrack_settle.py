@@ -156,7 +156,8 @@ class _Settling:
         Only while no program writes the live map: later, what is not in the old one may be new.
         """
         fresh = self._sums.inserted - self._pruned_at
-        if self._alone and fresh >= self._live.spec.max_entries * _FRESH_PERCENT // 100:
+        many = fresh >= self._live.spec.max_entries * _FRESH_PERCENT // 100
+        if self._alone and (many or not self.passes):
             self._prune(side)
             self._pruned_at = self._sums.inserted
 
