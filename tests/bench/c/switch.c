@@ -192,9 +192,10 @@ static int followed(void)
 	return times == FOLLOWED;
 }
 
-static void move_those_due(void)
+/* One at most, so that changes go on in between. */
+static void move_if_due(void)
 {
-	while (moved < shard_count && monotonic_ns() >= moving_since + moved * PACE) {
+	if (moved < shard_count && monotonic_ns() >= moving_since + moved * PACE) {
 		move(moved++);
 		moved_at = monotonic_ns();
 	}
@@ -223,7 +224,7 @@ static void play(const char *pin)
 		if (new_table.fd && !moving_since && followed())
 			moving_since = monotonic_ns();
 		if (moving_since)
-			move_those_due();
+			move_if_due();
 		while (changes < ((monotonic_ns() - began) / 1e9 + AHEAD) * rate)
 			change();
 		nanosleep(&pause, NULL);
