@@ -15,6 +15,7 @@ from tests.integration import lab_release as agent
 from tests.integration.lab_release import in_node
 from tests.integration.node_info import ask, bring_pyroute2, run
 from tests.lab.harness import lab
+from tests.lab.shell import wait_for
 
 pytestmark = pytest.mark.lab
 
@@ -59,6 +60,7 @@ class Fleet:
         self.hosts = hosts
         self.states: dict[str, dict[str, str]] = {}
         self.answers: dict[str, dict[str, Any]] = {}
+        self.reached: dict[str, bool] = {}
 
     def see(self, name: str) -> None:
         self.states[name] = {node: in_node(node, "sh", "-c", STATE) for node in NODES.values()}
@@ -72,6 +74,22 @@ class Fleet:
         self.answers[name] = answers
 
 
+def release_cgroup(node: str) -> None:
+    """Stop the agent and wait until the kernel has let go of its links: legacy programs wait."""
+    in_node(node, "lab-agent", "stop")
+    in_node(node, "rm", "-rf", "/sys/fs/bpf/ctlb")
+    show = ("bpftool", "cgroup", "show", "/sys/fs/cgroup")
+    wait_for(lambda: "calico_" not in in_node(node, *show), 20, "links of the cgroup are freed")
+
+
+def reached(node: str) -> bool:
+    """Whether a pod of the next node answers a pod of this one, without any program."""
+    number = int(node[len("node") :])
+    target = f"10.65.{number % len(NODES) + 1}.2"
+    command = ("ip", "netns", "exec", "pod1", "ping", "-c", "1", "-W", "2", target)
+    return agent.run(node, *command).returncode == 0
+
+
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """A full cycle: eBPF mode, leaving it, and eBPF mode again."""
@@ -81,6 +99,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     bring_pyroute2(hosts)
     seen = Fleet(hosts)
     for release, node in NODES.items():
+        release_cgroup(node)
         agent.fresh(node, release, "BPFConnectTimeLoadBalancing = Enabled", defects=DEFECTS)
         in_node(node, "sh", "-c", FOREIGN + LEFT)
         in_node(node, "lab-agent", "stop")
@@ -89,6 +108,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     seen.see("predicted")
     seen.remove("done")
     seen.see("left")
+    seen.reached = {node: reached(node) for node in NODES.values()}
     seen.remove("again")
     seen.see("again")
     for release, node in NODES.items():
@@ -135,6 +155,11 @@ def test_a_second_run_changes_nothing(fleet: Fleet, release: str) -> None:
     assert not fleet.answers["again"][node]["changed"]
     assert fleet.answers["again"][node]["residue_before"] == {}
     assert fleet.states["again"][node] == fleet.states["left"][node]
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_pods_reach_each_other_without_ebpf_mode(fleet: Fleet, release: str) -> None:
+    assert fleet.reached[NODES[release]]
 
 
 @pytest.mark.parametrize("release", RELEASES)
