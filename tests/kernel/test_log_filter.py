@@ -148,7 +148,7 @@ def test_a_log_filter_that_is_there_is_left_alone(node: LogNode) -> None:
         slot = struct.pack("<I", SLOTS[hook])
         rawbpf.put(node.arrays(hook)[0], slot, struct.pack("<I", fd))
     before, array = node.entry(), node.arrays("ingress")[1]
-    lost = rawbpf.load_program(rawbpf.SCHED_CLS, rawbpf.using(array, 0), "bpfops_pass26")
+    lost = rawbpf.load_program(rawbpf.SCHED_CLS, rawbpf.using(array, 0), "bpfops_pass30")
     done = run(node, method="both", felix_about_to_restart=True)
     os.close(lost)
     assert (done.actions, done.facts["log_filters"]) == ((), [])
