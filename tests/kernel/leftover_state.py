@@ -154,7 +154,8 @@ class Neighbours:
         node.foreign_filter(ONE, "ingress", 10)
         node.foreign_filter(ONE, "ingress", 60000, "handle_ingress")
         node.foreign_filter(TWO, "egress", 5, "cali_tc_preambl")
-        node.foreign_match(UPLINK, "ingress")
+        if not node.foreign_match(UPLINK, "ingress"):
+            node.foreign_filter(UPLINK, "ingress", 3)
         node.foreign_xdp(TWO)
         cgroup.multi("connect6", foreign_program("connect6"))
         cgroup.multi("recvmsg4", foreign_program("recvmsg4", "calico_recvmsg_"))

@@ -31,7 +31,6 @@ from tests.observe import rawbpf
 
 def test_everything_of_calico_goes_and_nothing_else(scene: Scene) -> None:
     scene.clsact()
-    (scene.node.root / "tcx").mkdir()
     first = scene.inventory()["pins"]
     Neighbours(scene.node, scene.cgroup)
     foreign = scene.inventory()

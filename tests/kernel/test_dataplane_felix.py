@@ -22,7 +22,7 @@ FELIX = """
 import ctypes, os, sys, time
 ctypes.CDLL(None).prctl(15, b"calico-node")
 print("up", flush=True)
-time.sleep(60)
+time.sleep(3600)
 """
 
 
