@@ -99,10 +99,17 @@ def test_check_mode_changes_nothing(node: Path) -> None:
 @pytest.mark.parametrize(
     ("size", "words", "message"),
     [
-        (100, (), "max_entries: 100 is too small for the 30"),
+        (100, (), "refused by CT_SHRINK (#6739): the wanted conntrack size is below"),
         (600000, ("-e", "calico_felix_config=/none"), "calico_felix_config: /none is not there"),
-        (600000, ("-e", "calico_pin_dir=/sys/fs/bpf/none"), "but holds none"),
-        (0, (), "max_entries: 0 is not a whole number"),
+        (600000, ("-e", "calico_pin_dir=/sys/fs/bpf/none"), "pin_dir: no conntrack map is pinned"),
+        (0, (), "calico_conntrack_max_entries: 0 is not a whole number from 1 to 4294967295."),
+        (600000, ("-e", "calico_version=9"), "calico_version: '9' is not a Calico version"),
+        (600000, ("-e", "calico_version=v3.28.1"), "refused by RELEASE_CONTRADICTION"),
+        (
+            600000,
+            ("-e", "calico_agent_health_command='ls /none'"),
+            "felix is not healthy after 5 s",
+        ),
     ],
 )
 def test_refusals_change_nothing(
