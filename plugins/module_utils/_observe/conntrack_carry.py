@@ -25,6 +25,7 @@ from .._calico.conntrack_liveness import expired, expires_at
 from .._kernel import user_passes
 from .._kernel.chunks import Chunk
 from .._kernel.maps import Map
+from .._kernel.passes import carry
 from .._kernel.readers import Side, chunks, open_reader
 from .._kernel.rules import Replaces, Rule
 from .._plan.conntrack_map_state import Pending
@@ -43,20 +44,14 @@ def newer(since: int, clear: bool = False, unwritten: int = 0, dry_run: bool = F
 
 
 class Judge:
-    """Leaves out of what is missing in the target what has expired, or was deleted there.
+    """Leaves out of what is missing in the target what has expired."""
 
-    An entry that nobody has touched since ``since`` was carried over before: where it is missing
-    now, it was deleted.
-    """
-
-    def __init__(self, source: Side, target: Side, expiry: Expiry, since: int) -> None:
+    def __init__(self, source: Side, target: Side, expiry: Expiry) -> None:
         self._sides = (source, target)
         self._layout = conntrack_layout(target.spec.key_size, target.spec.value_size)
         self._expiry = expiry
-        self._since = since
         self._now = time.monotonic_ns()
         self.expired = 0
-        self.deleted = 0
 
     def __call__(
         self, chunk: Chunk, missing: Sequence[int], replaced: AbstractSet[int]
@@ -67,9 +62,6 @@ class Judge:
     def _lives(self, chunk: Chunk, place: int) -> bool:
         start = place * chunk.slot
         (seen,) = _TIME.unpack_from(chunk.value_view, start + LAST_SEEN)
-        if seen < self._since:
-            self.deleted += 1
-            return False
         if seen >= self._now - min(self._expiry.timeouts):
             return True
         if self._is_expired(chunk, place):
@@ -98,14 +90,20 @@ class Judge:
 def carry_alive(
     source: Side, target: Side, rule: Rule, expiry: Expiry, batch_size: int = 256
 ) -> Pending:
-    """Carry over what is alive by ``rule``, whose ``since`` tells the deleted; counted exactly.
+    """Carry over what is alive by ``rule``.
 
-    A pass from user space: it misses nothing that stays. Raises SyscallError, with E2BIG when the
-    target is full.
+    A pass from user space: it misses nothing that stays. An entry that nobody has touched since
+    ``rule.since`` was carried over before: where it is missing now, it was deleted, and is only
+    counted. Raises SyscallError, with E2BIG when the target is full.
     """
-    judge = Judge(source, target, expiry, rule.since)
-    done = user_passes.carry(source, target, rule._replace(since=0), batch_size, judge)
-    return Pending(done.inserted, done.updated, judge.expired, judge.deleted)
+    judge = Judge(source, target, expiry)
+    done = user_passes.carry(source, target, rule, batch_size, judge)
+    deleted = 0
+    if rule.since:
+        count = rule._replace(since=0, replaces=Replaces.NEVER, dry_run=True)
+        missing = carry(source, target, count, batch_size).inserted
+        deleted = missing - judge.expired - (done.inserted if rule.dry_run else 0)
+    return Pending(done.inserted, done.updated, judge.expired, max(0, deleted))
 
 
 @contextmanager
