@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from pathlib import Path
 from typing import Container, Iterator, NamedTuple
 
@@ -42,7 +43,23 @@ def _process(place: Path, name: str) -> Process:
     stat = (place / "stat").read_text("utf-8", "replace")
     ticks = int(stat.rpartition(")")[2].split()[_START])
     started = ticks * _SECOND // os.sysconf("SC_CLK_TCK")
-    return Process(int(place.name), name, tuple(arguments[:-1]), started)
+    return Process(int(place.name), name, tuple(arguments[:-1]), _of_the_kernel(started))
+
+
+def _of_the_kernel(started: int) -> int:
+    """The time without the offset of this time namespace, which newer kernels add to it."""
+    offset = _offset()
+    future = started > time.clock_gettime_ns(time.CLOCK_BOOTTIME) - offset
+    return started - offset if future else started
+
+
+def _offset() -> int:
+    try:
+        text = (_PROC / "self/timens_offsets").read_text("ascii")
+    except OSError:  # before 5.6
+        return 0
+    match = re.search(r"^boottime\s+(-?\d+)\s+(\d+)$", text, re.M)
+    return int(match[1]) * _SECOND + int(match[2]) if match else 0
 
 
 def held_maps(pid: int) -> frozenset[int]:
