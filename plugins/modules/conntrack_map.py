@@ -131,6 +131,16 @@ options:
     description: Entries that one system call moves, 1 to 16384.
     type: int
     default: 256
+  kernel_step:
+    description:
+      - Entries that a pass in the kernel visits before it returns, 64 to 524288. Meanwhile it holds
+        its CPU, so that other work there waits, about 1 ms with 1024 entries.
+      - With V(524288) a pass goes over a whole map of that size at once, 0.36 s for 500,000 entries
+        where this was measured. On a busy CPU the pass is over in half of the time, as nothing else
+        gets that CPU meanwhile but the packets.
+      - Without map iterators in the kernel passes are made of calls of O(batch_size) entries.
+    type: int
+    default: 1024
   threads:
     description: Threads of the first copy, 1 to 64. Two take about half of the time.
     type: int
@@ -304,6 +314,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "timeout": {"type": "float", "default": 60.0},
     "timeouts": {"type": "dict", "options": {name: {"type": "int"} for name in Timeouts._fields}},
     "batch_size": {"type": "int", "default": 256},
+    "kernel_step": {"type": "int", "default": 1024},
     "threads": {"type": "int", "default": 1},
     "lock_timeout": {"type": "float", "default": 60.0},
 }
@@ -334,7 +345,8 @@ def work(params: Mapping[str, Any], check_mode: bool) -> Result:
 def following(wanted: Task, seen: Seen) -> Following:
     """How old maps are followed."""
     expiry = expiry_for(wanted, seen)
-    return Following(expiry, wanted.batch_size, wanted.timeout, wanted.own_dir, wanted.pin_dir)
+    calls = (wanted.batch_size, wanted.kernel_step)
+    return Following(expiry, *calls, wanted.timeout, wanted.own_dir, wanted.pin_dir)
 
 
 def result(wanted: Task, seen: Seen, planned: Plan) -> Result:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.bpfops.calico.plugins.module_utils import _errors as errors
+from ansible_collections.bpfops.calico.plugins.module_utils._kernel import iterator
 from tests.kernel.conntrack_node import CtNode, fill
 from tests.kernel.support import bpftool, shown
 from tests.observe import rawbpf
@@ -217,3 +218,30 @@ def test_records_that_keep_the_programs_of_3_26_go_with_the_map(
     assert node.run(**params).actions == foretold.actions
     assert sorted(one.name for one in node.records.iterdir()) == left
     assert node.run(**params).actions == ()
+
+
+@pytest.mark.parametrize(("step", "ticks"), [(64, 64), (1024, 1024), (524288, 524288)])
+def test_passes_go_by_the_wanted_step_and_end_alike(
+    node: CtNode, monkeypatch: pytest.MonkeyPatch, step: int, ticks: int
+) -> None:
+    made: list[int] = []
+    compose = iterator.carry_code
+
+    def noted(work: Any, rule: Any) -> bytes:
+        made.append(work.tick)
+        return compose(work, rule)
+
+    monkeypatch.setattr(iterator, "carry_code", noted)
+    content = fill(node.table("cali_v4_ct3", 1000), 500)
+    params: dict[str, Any] = {"calico_version": V3_29, "kernel_step": step}
+    node.run(max_entries=2000, **params)
+    node.run(state="settled", **params)
+    assert node.dump("cali_v4_ct3") == content
+    assert set(made) == {ticks}
+
+
+@pytest.mark.parametrize("step", [63, 524289])
+def test_a_step_that_cannot_be_is_refused(node: CtNode, step: int) -> None:
+    node.table("cali_v4_ct3", 1000)
+    with pytest.raises(errors.BadInputError, match=f"kernel_step: {step} is not"):
+        node.run(calico_version=V3_29, kernel_step=step)

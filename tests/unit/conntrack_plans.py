@@ -66,5 +66,6 @@ def wanted(**given: Any) -> Task:
         "timeouts": None,
         "timeout": 60.0,
         "batch_size": 256,
+        "kernel_step": 1024,
     }
     return task({**params, **given})

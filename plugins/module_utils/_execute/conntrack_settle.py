@@ -44,10 +44,11 @@ _FRESH_PERCENT = 5
 
 
 class Following(NamedTuple):
-    """What decides on expired entries, entries a call, and seconds to wait for programs."""
+    """What decides on expired entries, entries a call and a step, and seconds to wait."""
 
     expiry: Expiry
     batch_size: int
+    kernel_step: int
     timeout: float
     own_dir: str
     pin_dir: str
@@ -144,7 +145,9 @@ class _Settling:
         with readable(self._old) as side:
             self._make_room(side)
             if self.passes:
-                done = carry(side, self._live, self._rule(), self._how.batch_size)
+                done = carry(
+                    side, self._live, self._rule(), self._how.batch_size, self._how.kernel_step
+                )
                 self._add(Pending(done.inserted, done.updated))
             else:
                 self._add(self._carry_alive(side))
@@ -162,8 +165,8 @@ class _Settling:
             self._pruned_at = self._sums.inserted
 
     def _prune(self, side: Side) -> None:
-        older = Older(LAST_SEEN, self._unwritten)
-        self.pruned += prune(side, self._live, self._how.batch_size, older).deleted
+        older, how = Older(LAST_SEEN, self._unwritten), self._how
+        self.pruned += prune(side, self._live, how.batch_size, older, how.kernel_step).deleted
 
     def finish(self) -> dict[str, Any]:
         """The last pass, and the end of the old map's pins.
@@ -199,7 +202,8 @@ class _Settling:
 
     def _carry_alive(self, side: Side) -> Pending:
         how = self._how
-        return carry_alive(side, self._live, self._rule(), how.expiry, how.batch_size)
+        calls = (how.batch_size, how.kernel_step)
+        return carry_alive(side, self._live, self._rule(), how.expiry, *calls)
 
     def _add(self, done: Pending) -> None:
         self._sums = Pending(*(a + b for a, b in zip(self._sums, done)))

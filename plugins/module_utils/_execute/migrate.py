@@ -19,6 +19,7 @@ from typing import NamedTuple
 from .._errors import UnverifiedError
 from .._kernel import bpffs, user_passes
 from .._kernel.copy import copy_entries
+from .._kernel.iterator import DEFAULT_STEP
 from .._kernel.maps import Map
 from .._kernel.objects import BpfObject
 from .._kernel.passes import carry, prune
@@ -33,7 +34,8 @@ that it read a moment ago."""
 
 
 class Options(NamedTuple):
-    """How to migrate: entries a call, threads of the first copy, bound of delta passes.
+    """How to migrate: entries a call, threads of the first copy, bound of delta passes, and
+    entries that a pass in the kernel visits before it returns.
 
     ``timestamp_offset`` is that of an unsigned 64-bit number in the value by which the newer of
     two entries wins once the new map is in use. With ``clear_word`` the first 8 bytes of values
@@ -46,6 +48,7 @@ class Options(NamedTuple):
     keep_old_pin: str | None = None
     timestamp_offset: int | None = None
     clear_word: bool = False
+    kernel_step: int = DEFAULT_STEP
 
 
 class Migration(NamedTuple):
@@ -103,7 +106,7 @@ def converge(old: Side, new: Side, progress: Progress, options: Options) -> tupl
             clear_word=options.clear_word,
         )
         before, since = since, time.monotonic_ns()
-        passes.append(carry(old, new, rule, options.batch_size))
+        passes.append(carry(old, new, rule, options.batch_size, options.kernel_step))
         held += passes[-1].inserted
         if held < passes[-1].seen:  # entries came in whose time is older than they are
             before = since = 0
@@ -111,7 +114,7 @@ def converge(old: Side, new: Side, progress: Progress, options: Options) -> tupl
             break
     _require_no_eviction(new, held)
     if held > passes[-1].seen and old.spec.type not in ARRAY_TYPES:
-        passes.append(prune(old, new, options.batch_size))
+        passes.append(prune(old, new, options.batch_size, step=options.kernel_step))
     return passes, before
 
 
@@ -130,9 +133,9 @@ def finish(old: Side, new: Side, since: int, options: Options) -> list[Pass]:
             clear_word=options.clear_word,
         )
         return [user_passes.carry(old, new, rule, options.batch_size)]
-    passes = [carry(old, new, Rule(), options.batch_size)]
+    passes = [carry(old, new, Rule(), options.batch_size, options.kernel_step)]
     if passes[0].changed:
-        passes.append(carry(old, new, Rule(), options.batch_size))
+        passes.append(carry(old, new, Rule(), options.batch_size, options.kernel_step))
     return passes
 
 

@@ -20,20 +20,32 @@ from .writers import delete_keys
 _TIME = struct.Struct("=Q")
 
 
-def carry(source: Side, target: Side, rule: Rule, batch_size: int = DEFAULT_BATCH) -> Pass:
+def carry(
+    source: Side,
+    target: Side,
+    rule: Rule,
+    batch_size: int = DEFAULT_BATCH,
+    step: int = iterator.DEFAULT_STEP,
+) -> Pass:
     """Bring ``target`` up to ``source`` by ``rule``; with exact counts.
+
+    ``step`` entries are visited in the kernel before it returns to user space.
 
     An entry that something else inserts or deletes between look-up and write is left to it.
     Raises SyscallError, with E2BIG when ``target`` is full.
     """
-    counts = iterator.carry(source, target, rule)
+    counts = iterator.carry(source, target, rule, step)
     if counts is None or counts.refused:  # user space waits for memory and locks, or says why not
         return user_passes.carry(source, target, rule, batch_size)
     return Pass(counts.seen, counts.inserted, counts.updated)
 
 
 def prune(
-    source: Side, target: Side, batch_size: int = DEFAULT_BATCH, older: Older | None = None
+    source: Side,
+    target: Side,
+    batch_size: int = DEFAULT_BATCH,
+    older: Older | None = None,
+    step: int = iterator.DEFAULT_STEP,
 ) -> Pass:
     """Delete from ``target`` what is no longer in ``source``, or of that what is ``older``.
 
@@ -41,7 +53,7 @@ def prune(
     iteration upsets it; they are as many as ``source`` lost during the migration. Raises
     SyscallError.
     """
-    missing = iterator.missing_keys(source, target)
+    missing = iterator.missing_keys(source, target, step)
     if missing is None:
         return user_passes.prune(source, target, batch_size, older)
     doomed = [key for key in missing.keys if older is None or _is_older(target, key, older)]

@@ -24,6 +24,7 @@ from .._calico.conntrack_expiry import Expiry
 from .._calico.conntrack_liveness import expired, expires_at
 from .._kernel import user_passes
 from .._kernel.chunks import Chunk
+from .._kernel.iterator import DEFAULT_STEP
 from .._kernel.maps import Map
 from .._kernel.passes import carry
 from .._kernel.readers import Side, chunks, open_reader
@@ -88,7 +89,12 @@ class Judge:
 
 
 def carry_alive(
-    source: Side, target: Side, rule: Rule, expiry: Expiry, batch_size: int = 256
+    source: Side,
+    target: Side,
+    rule: Rule,
+    expiry: Expiry,
+    batch_size: int = 256,
+    step: int = DEFAULT_STEP,
 ) -> Pending:
     """Carry over what is alive by ``rule``.
 
@@ -101,7 +107,7 @@ def carry_alive(
     deleted = 0
     if rule.since:
         count = rule._replace(since=0, replaces=Replaces.NEVER, dry_run=True)
-        missing = carry(source, target, count, batch_size).inserted
+        missing = carry(source, target, count, batch_size, step).inserted
         deleted = missing - judge.expired - (done.inserted if rule.dry_run else 0)
     return Pending(done.inserted, done.updated, judge.expired, max(0, deleted))
 

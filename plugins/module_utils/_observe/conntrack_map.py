@@ -191,7 +191,7 @@ def _compared(task: Task, seen: Seen) -> Seen:
         return seen
     expiry = expiry_for(task, seen)
     pending = {
-        source.id: _pending(target, source, expiry, bool(seen.users.get(source.id)))
+        source.id: _pending(task, target, source, None if seen.users.get(source.id) else expiry)
         for target, source in pairs
     }
     return seen._replace(pending=pending)
@@ -202,15 +202,16 @@ def expiry_for(task: Task, seen: Seen) -> Expiry:
     return expiry_of(release_of(task, seen), task.timeouts, proc.netfilter_seconds)
 
 
-def _pending(target_id: int, source: Source, expiry: Expiry, used: bool) -> Pending:
-    """What is to be carried over; of a map in use fast, as it is another number soon."""
+def _pending(task: Task, target_id: int, source: Source, expiry: Expiry | None) -> Pending:
+    """What is to be carried over; fast without ``expiry``, for a map that is still written."""
+    calls = (task.batch_size, task.kernel_step)
     with Map.from_id(source.id) as old, Map.from_id(target_id) as live, readable(old) as side:
         rule = newer(source.since, source.clear, source.unwritten, dry_run=True)
         target = Side(live, live.info().spec)
-        if used:
-            found = carry(side, target, rule)
+        if expiry is None:
+            found = carry(side, target, rule, *calls)
             return Pending(found.inserted, found.updated)
-        return carry_alive(side, target, rule, expiry)
+        return carry_alive(side, target, rule, expiry, *calls)
 
 
 def map_facts(task: Task) -> list[dict[str, Any]]:

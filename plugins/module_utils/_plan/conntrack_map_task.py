@@ -40,6 +40,7 @@ class Task(NamedTuple):
     timeouts: Mapping[str, int] = {}
     timeout: float = 0
     batch_size: int = 256
+    kernel_step: int = 1024
 
     @property
     def own_dir(self) -> str:
@@ -80,6 +81,7 @@ def task(params: Mapping[str, Any]) -> Task:
         timeouts=timeouts(params["timeouts"] or {}),
         timeout=params["timeout"],
         batch_size=params["batch_size"],
+        kernel_step=params["kernel_step"],
     )
 
 
@@ -100,5 +102,6 @@ def copy_options(params: Mapping[str, Any]) -> dict[str, Any]:
     """How to copy, by the names of the executor's options. Raises BadInputError."""
     for parameter, high in (("batch_size", 16384), ("threads", 64)):
         inputs.in_range(parameter, params[parameter], 1, high)
-    passes = {"delta_passes": MOST_DELTA_PASSES}
-    return {"batch_size": params["batch_size"], "threads": params["threads"], **passes}
+    inputs.in_range("kernel_step", params["kernel_step"], 64, 524288)
+    names = ("batch_size", "threads", "kernel_step")
+    return {"delta_passes": MOST_DELTA_PASSES, **{name: params[name] for name in names}}
