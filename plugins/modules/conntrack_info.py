@@ -23,51 +23,12 @@ options:
     elements: str
     choices: [ipv4, ipv6]
     default: [ipv4, ipv6]
-  bpffs:
-    description: Mount point of the bpffs.
-    type: path
-    default: /sys/fs/bpf
-  pin_dir:
-    description:
-      - Directory of felix's pins.
-      - By default C(tc/globals) in O(bpffs).
-    type: path
   calico_version:
     description:
       - Release that runs on the node, such as V(v3.29.7) or V(3.29). It decides what ends the life
         of an entry, and the names of some flags.
       - By default it is told from the pinned maps.
     type: str
-  timeouts:
-    description:
-      - Timers in seconds, where C(bpfConntrackTimeouts) of the FelixConfiguration sets them (3.30
-        and later). Those left out are the release's defaults.
-    type: dict
-    suboptions:
-      creation_grace:
-        description: C(creationGracePeriod).
-        type: int
-      tcp_syn_sent:
-        description: C(tcpSynSent).
-        type: int
-      tcp_established:
-        description: C(tcpEstablished).
-        type: int
-      tcp_fins_seen:
-        description: C(tcpFinsSeen).
-        type: int
-      tcp_reset_seen:
-        description: C(tcpResetSeen).
-        type: int
-      udp:
-        description: C(udpTimeout).
-        type: int
-      generic:
-        description: C(genericTimeout).
-        type: int
-      icmp:
-        description: C(icmpTimeout).
-        type: int
   protocol:
     description: Select entries of this protocol, by name (V(tcp), V(udp), V(icmp)...) or number.
     type: str
@@ -95,6 +56,8 @@ options:
 extends_documentation_fragment:
   - bpfops.calico.attributes
   - bpfops.calico.attributes.reads
+  - bpfops.calico.options.pins
+  - bpfops.calico.options.timeouts
 author:
   - The bpfops maintainers (@bpfops)
 seealso:

@@ -85,48 +85,12 @@ options:
         with a record attached, whatever map they use, so records are removed with the map.
     type: path
     default: /var/run/calico/bpf/prog
-  bpffs:
-    description: Where the bpffs is mounted.
-    type: path
-    default: /sys/fs/bpf
-  pin_dir:
-    description: Directory of felix's pins. By default C(tc/globals) below O(bpffs).
-    type: path
   timeout:
     description:
       - Seconds that O(state=settled) waits for programs to let go of old maps. When it is over the
         task fails and names them; the next run goes on.
     type: float
     default: 60
-  timeouts:
-    description:
-      - Timers of felix in seconds where C(bpfConntrackTimeouts) sets them.
-    type: dict
-    suboptions:
-      creation_grace:
-        description: Seconds that a new entry is kept whatever happens (up to 3.29).
-        type: int
-      tcp_syn_sent:
-        description: For TCP that is not established.
-        type: int
-      tcp_established:
-        description: For established TCP.
-        type: int
-      tcp_fins_seen:
-        description: For TCP that both sides have closed.
-        type: int
-      tcp_reset_seen:
-        description: For TCP that was reset.
-        type: int
-      udp:
-        description: For UDP.
-        type: int
-      generic:
-        description: For other protocols.
-        type: int
-      icmp:
-        description: For ICMP.
-        type: int
   batch_size:
     description: Entries that one system call moves, 1 to 16384.
     type: int
@@ -148,6 +112,8 @@ options:
 extends_documentation_fragment:
   - bpfops.calico.attributes
   - bpfops.calico.attributes.declares
+  - bpfops.calico.options.pins
+  - bpfops.calico.options.timeouts
 author:
   - The bpfops maintainers (@bpfops)
 seealso:

@@ -61,15 +61,6 @@ options:
         are attached.
     type: bool
     default: false
-  bpffs:
-    description: Mount point of the bpffs that felix pins in.
-    type: path
-    default: /sys/fs/bpf
-  pin_dir:
-    description:
-      - Directory of felix's pins.
-      - By default C(tc/globals) in O(bpffs).
-    type: path
   cgroup_root:
     description:
       - Directory of a cgroup2 file system that connect-time programs are on.
@@ -88,6 +79,7 @@ options:
 extends_documentation_fragment:
   - bpfops.calico.attributes
   - bpfops.calico.attributes.declares
+  - bpfops.calico.options.pins
 requirements:
   - pyroute2 on the node
 author:

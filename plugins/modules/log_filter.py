@@ -45,15 +45,6 @@ options:
     type: list
     elements: str
     default: ['*']
-  bpffs:
-    description: Mount point of the bpffs.
-    type: path
-    default: /sys/fs/bpf
-  pin_dir:
-    description:
-      - Directory of felix's pins.
-      - By default C(tc/globals) in O(bpffs).
-    type: path
   calico_version:
     description:
       - Release that runs on the node, such as V(v3.28.1). It decides whether felix resets the
@@ -63,6 +54,7 @@ options:
 extends_documentation_fragment:
   - bpfops.calico.attributes
   - bpfops.calico.attributes.declares
+  - bpfops.calico.options.pins
 requirements:
   - pyroute2 0.9 or later on the node
 author:

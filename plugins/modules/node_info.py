@@ -19,15 +19,6 @@ description:
     not a failure.
   - Without pyroute2 on the node, tc filters and XDP programs are left out with a warning.
 options:
-  bpffs:
-    description: Mount point of the bpffs.
-    type: path
-    default: /sys/fs/bpf
-  pin_dir:
-    description:
-      - Directory of felix's pins.
-      - By default C(tc/globals) in O(bpffs).
-    type: path
   cgroup_root:
     description:
       - Root of the cgroup2 tree to look for connect-time programs on.
@@ -65,6 +56,7 @@ options:
 extends_documentation_fragment:
   - bpfops.calico.attributes
   - bpfops.calico.attributes.reads
+  - bpfops.calico.options.pins
 author:
   - The bpfops maintainers (@bpfops)
 seealso:

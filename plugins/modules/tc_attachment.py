@@ -58,15 +58,6 @@ options:
       - V(49152) brings all filters back to the first preference.
     type: int
     default: 40960
-  bpffs:
-    description: Mount point of the bpffs.
-    type: path
-    default: /sys/fs/bpf
-  pin_dir:
-    description:
-      - Directory of felix's pins.
-      - By default C(tc/globals) in O(bpffs).
-    type: path
   calico_version:
     description:
       - Release that runs on the node, such as V(v3.29.7). It decides which findings apply.
@@ -75,6 +66,7 @@ options:
 extends_documentation_fragment:
   - bpfops.calico.attributes
   - bpfops.calico.attributes.declares
+  - bpfops.calico.options.pins
 requirements:
   - pyroute2 0.9 or later on the node
 author:
