@@ -24,7 +24,7 @@ SUITES = os.environ.get("BPFOPS_VM_SUITES", "bullseye-security bookworm-security
 """Suites of Debian: Linux 5.10, 6.1 and the newest that there is."""
 
 CACHE = ROOT / ".build/vm"
-LIMIT = float(os.environ.get("BPFOPS_VM_TIMEOUT", "600"))
+LIMIT = float(os.environ.get("BPFOPS_VM_TIMEOUT", "1500"))
 """Seconds that one virtual machine may take."""
 
 LEFT_OUT = 77
