@@ -9,10 +9,12 @@ import time
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.integration.lab_release import GLOBALS, dump
+from tests.lab.compare import TOLERANCE
 from tests.lab.harness import PIN, call, entries, in_node, lab
 
 pytestmark = pytest.mark.lab
@@ -180,6 +182,29 @@ def test_compare_explains_expired_deleted_and_new_entries(tmp_path: Path) -> Non
     assert report["explained"] == {"expired": 3, "deleted": 1, "new": 3}
     assert (report["only_in_a"], report["only_in_b"], report["unexplained"]) == (10, 3, 6)
     assert {one["key"] for one in report["differences"]} == {key.hex() for key in tcp[1:]}
+
+
+def test_compare_explains_what_was_deleted_while_programs_moved(tmp_path: Path) -> None:
+    a, b, log = tmp_path / "a", tmp_path / "b", tmp_path / "deleted"
+    lab("dump", "node1", str(a))
+    loaded = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+    lab("fill", "node1", "3", "--age", "0", "--first", "90000")
+    lab("dump", "node1", str(b))
+    seen = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+    keys = [bytes.fromhex(one["key"]) for one in _all(a, b) if one["kind"] == "only_in_b"]
+    times = (seen + 1, seen + 3, seen + 5)
+    records = (struct.pack("<Q16s", *one) for one in zip(times, keys, strict=True))
+    log.write_bytes(b"".join(records))
+    for first, late in ((loaded, 2), (seen + 2, 1), (seen + 1 + TOLERANCE, 0), (0, 0)):
+        moved = {"loaded_ns": first, "switched_ns": seen + 2, "ended_ns": seen + 4}
+        log.with_name("deleted.json").write_text(json.dumps(moved))
+        report = json.loads(lab("compare", str(a), str(b), "--deleted", str(log)))
+        assert (report["explained"].get("late", 0), report["unexplained"]) == (late, 3 - late)
+
+
+def _all(a: Path, b: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(lab("compare", str(a), str(b), "--all"))["differences"]
+    return found
 
 
 def test_fill_says_that_the_map_is_full() -> None:

@@ -22,6 +22,9 @@ EXAMPLES = 20
 # First client of made-up flows by the length of keys; each has as many ports, from this one on.
 CLIENTS = {16: IPv4Address("198.18.2.0"), 40: IPv6Address("2001:2::200")}
 PORTS = 32768
+# Nanoseconds by which an entry has to be older than a program to be no new flow of its, and since
+# when passes before the last one may not have seen it.
+TOLERANCE, RECENT = 50_000_000, 5_000_000_000
 
 
 @dataclass
@@ -92,15 +95,44 @@ class Dump:
         return self.about.get(f"{which}_ns")
 
 
+class Deletions:
+    """A writer's log: the last time at which it deleted each key, and when it changed maps."""
+
+    def __init__(self, file: Path | None, layout: Layout) -> None:
+        records = struct.iter_unpack(f"<Q{layout.key}s", file.read_bytes() if file else b"")
+        self._times: dict[bytes, int] = {key: when for when, key in records}
+        about = conntrack.description(file) if file else None
+        moved = json.loads(about.read_text()) if about and about.exists() else {}
+        times = (int(moved.get(name, 0)) for name in ("loaded_ns", "switched_ns", "ended_ns"))
+        self._loaded, self._switched, self._ended = times
+
+    def time(self, key: bytes) -> int:
+        """CLOCK_MONOTONIC nanoseconds; 0: never."""
+        return self._times.get(key, 0)
+
+    def late(self, key: bytes, seen: int) -> bool:
+        """Whether it was deleted while programs moved, when nothing tells that from a new flow.
+
+        From the old map: the copy may be a new flow's entry. From the new one: what the old map
+        has may be a flow that began there after the pass before.
+        """
+        when = self.time(key)
+        if not self._loaded or when < max(seen, self._loaded):
+            return False
+        if when <= self._switched:
+            return seen >= self._loaded - TOLERANCE
+        return when <= self._ended and seen >= self._loaded - RECENT
+
+
 class _Judge:
     """Finds the good reason of a change, if there is one."""
 
-    def __init__(self, before: Dump, after: Dump, deleted: dict[bytes, int]) -> None:
+    def __init__(self, before: Dump, after: Dump, deleted: Deletions) -> None:
         self._before, self._after, self._deleted = before, after, deleted
 
     def gone(self, key: bytes, value: bytes) -> str | None:
         """An entry that the second dump has no more."""
-        if self._deleted.get(key, 0) > entries.last_seen(value):
+        if self._deleted.time(key) > entries.last_seen(value):
             return "deleted"
         now = self._after.time("ended")
         before = self._before
@@ -111,8 +143,10 @@ class _Judge:
 
     def came(self, key: bytes, value: bytes) -> str | None:
         """An entry that only the second dump has."""
-        began = self._before.time("began")
-        if began is None or entries.last_seen(value) < max(began, self._deleted.get(key, 0)):
+        began, seen = self._before.time("began"), entries.last_seen(value)
+        if self._deleted.late(key, seen):
+            return "late"
+        if began is None or seen < max(began, self._deleted.time(key)):
             return None
         return "new"
 
@@ -138,7 +172,7 @@ def compare(a: Path, b: Path, deleted: Path | None = None) -> Difference:
     before, after = Dump(a), Dump(b)
     if before.layout.key != after.layout.key:
         raise LabError(f"{a} and {b} are dumps of different families.")
-    judge = _Judge(before, after, _deletions(deleted, before.layout) if deleted else {})
+    judge = _Judge(before, after, Deletions(deleted, before.layout))
     found = Difference()
     if (first := before.about.get("first_flow")) is not None:
         after.entries = {k: v for k, v in after.entries.items() if flow_number(k) >= first}
@@ -205,9 +239,3 @@ def _layout(file: Path, about: dict[str, Any]) -> Layout:
     if sizes not in entries.LAYOUTS:
         raise LabError(f"{file} has keys of {sizes[0]} and values of {sizes[1]} bytes.")
     return entries.LAYOUTS[sizes]
-
-
-def _deletions(file: Path, layout: Layout) -> dict[bytes, int]:
-    """Time of each key's last deletion."""
-    records = struct.iter_unpack(f"<Q{layout.key}s", file.read_bytes())
-    return {key: when for when, key in records}

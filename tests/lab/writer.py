@@ -87,8 +87,11 @@ class Writer:
         wait_for(lambda: not self._alive(), 30, "the writer to end")
         expected = self.directory / "expected"
         self._describe(expected)
-        files = {"expected": str(expected), "deleted_log": str(self.directory / "deleted")}
-        return {**self.status(), **files}
+        deleted = self.directory / "deleted"
+        done = self.status()
+        moved = {name: done[name] for name in ("loaded_ns", "switched_ns", "ended_ns")}
+        conntrack.description(deleted).write_text(json.dumps(moved) + "\n")
+        return {**done, "expected": str(expected), "deleted_log": str(deleted)}
 
     def _next_flow(self) -> int:
         """After those of earlier writers, whose entries may still be there."""

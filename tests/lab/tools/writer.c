@@ -6,12 +6,13 @@
  *
  *   writer MAP|INTERFACE RATE FLOWS FAMILY created|rst FIRST DIRECTORY
  *
- * FIRST is the number of the first flow.  INTERFACE (interface:NAME): the map to which its programs refer, looked up
- * again when they are replaced.  DIRECTORY gets status.json, deleted
- * (u64 time and key of each deletion) and, at the end, expected (key and
- * value of each entry that must be there).
+ * FIRST is the number of the first flow.  INTERFACE (interface:NAME): the map
+ * to which its programs refer, looked up again when they are replaced.
+ * DIRECTORY gets status.json, deleted (u64 time and key of each deletion) and,
+ * at the end, expected (key and value of each entry that must be there).
  */
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "attached.h"
@@ -19,6 +20,7 @@
 #define PAUSE 1000000ull
 #define AHEAD 0.01 /* seconds: the rate is never less than asked for */
 #define REPORT_EVERY (SECOND / 4)
+#define BURST 500 /* operations between two looks at the programs, however late it is */
 
 struct slot {
 	__u32 flow;
@@ -33,11 +35,11 @@ struct counts {
 static struct {
 	struct table table;
 	const char *directory, *interface;
-	__u32 rate, flows, next_flow, program;
+	__u32 rate, flows, next_flow, program, old_map;
 	int family, created;
 	struct slot *slots;
 	struct counts counts;
-	__u64 started, operations;
+	__u64 started, operations, loaded, switched, ended;
 	FILE *deleted;
 } me;
 
@@ -149,6 +151,53 @@ static void use_map(__u32 id)
 	me.table = next;
 }
 
+/* By how much the clock of programs' load times is ahead of the other one. */
+static __u64 asleep_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	return now.tv_sec * SECOND + now.tv_nsec - monotonic_ns();
+}
+
+/* When the first program that refers to the map was loaded, or 0. */
+static __u64 first_loaded(__u32 map)
+{
+	__u64 ahead = asleep_ns(), first = 0;
+	__u32 id = 0;
+
+	while (!bpf_prog_get_next_id(id, &id)) {
+		__u32 maps[64], length = sizeof(struct bpf_prog_info);
+		struct bpf_prog_info about = { .nr_map_ids = 64,
+					       .map_ids = (__u64)(unsigned long)maps };
+		int fd = bpf_prog_get_fd_by_id(id);
+
+		if (fd < 0)
+			continue;
+		if (bpf_obj_get_info_by_fd(fd, &about, &length))
+			about.nr_map_ids = 0;
+		close(fd);
+		for (__u32 i = 0; i < about.nr_map_ids && i < 64; i++)
+			if (maps[i] == map && (!first || about.load_time - ahead < first))
+				first = about.load_time - ahead;
+	}
+	return first;
+}
+
+/* Remember when nobody has the old map any more. */
+static void look_for_old_map(void)
+{
+	int fd;
+
+	if (!me.old_map || me.ended)
+		return;
+	fd = bpf_map_get_fd_by_id(me.old_map);
+	if (fd < 0)
+		me.ended = monotonic_ns();
+	else
+		close(fd);
+}
+
 /* Programs whose map cannot be found (they are just being replaced) change nothing. */
 static void follow(void)
 {
@@ -162,7 +211,13 @@ static void follow(void)
 	me.program = program;
 	if (map == me.table.info.id)
 		return;
-	me.counts.switches += me.table.fd > 0;
+	if (me.table.fd > 0) {
+		me.counts.switches++;
+		me.switched = monotonic_ns();
+		me.loaded = first_loaded(map);
+		me.old_map = me.table.info.id;
+		me.ended = 0;
+	}
 	use_map(map);
 }
 
@@ -195,14 +250,21 @@ static void report(void)
 		"{\"pid\": %d, \"map_id\": %u, \"switches\": %llu, \"seconds\": %.3f,"
 		" \"updates\": %llu, \"rate\": %.0f, \"refreshed\": %llu, \"created\": %llu,"
 		" \"deleted\": %llu, \"missed\": %llu, \"delete_missed\": %llu, \"failed\": %llu,"
-		" \"next_flow\": %u}\n",
+		" \"next_flow\": %u, \"loaded_ns\": %llu, \"switched_ns\": %llu,"
+		" \"ended_ns\": %llu}\n",
 		getpid(), me.table.info.id, n->switches, seconds, updates,
 		seconds > 0 ? updates / seconds : 0, n->refreshed, n->created, n->deleted,
-		n->missed, n->delete_missed, n->failed, me.next_flow);
+		n->missed, n->delete_missed, n->failed, me.next_flow, me.loaded, me.switched,
+		me.ended);
 	path("status.tmp", from, sizeof(from));
 	path("status.json", to, sizeof(to));
 	if (fclose(stream) || fflush(me.deleted) || rename(from, to))
 		fail("writing the status");
+}
+
+static int behind(__u64 now)
+{
+	return me.operations < ((now - me.started) / 1e9 + AHEAD) * me.rate;
 }
 
 static void run(void)
@@ -214,16 +276,18 @@ static void run(void)
 		now = monotonic_ns();
 		if (me.interface && now - asked > 10 * PAUSE) {
 			follow();
+			look_for_old_map();
 			asked = now;
 		}
 		/* What could not be done in time is made up for. */
-		while (!ended && me.operations < ((now - me.started) / 1e9 + AHEAD) * me.rate)
+		for (int done = 0; !ended && done < BURST && behind(now); done++)
 			operate();
 		if (now - reported > REPORT_EVERY) {
 			report();
 			reported = now;
 		}
-		nanosleep(&pause, NULL);
+		if (!behind(now))
+			nanosleep(&pause, NULL);
 	}
 }
 
@@ -266,6 +330,8 @@ int main(int argc, char **argv)
 	} else {
 		open_table(argv[1], &me.table);
 	}
+	/* Packets do not wait for processes. */
+	setpriority(PRIO_PROCESS, 0, -15);
 	signal(SIGTERM, end);
 	for (__u32 i = 0; i < me.flows; i++)
 		create(&me.slots[i]);
