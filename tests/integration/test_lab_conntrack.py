@@ -195,7 +195,8 @@ def test_compare_explains_what_was_deleted_while_programs_moved(tmp_path: Path) 
     times = (seen + 1, seen + 3, seen + 5)
     records = (struct.pack("<Q16s", *one) for one in zip(times, keys, strict=True))
     log.write_bytes(b"".join(records))
-    for first, late in ((loaded, 2), (seen + 2, 1), (seen + 1 + TOLERANCE, 0), (0, 0)):
+    begun = seen + TOLERANCE
+    for first, late in ((loaded, 2), (begun + 2, 1), (begun + 4, 0), (0, 0)):
         moved = {"loaded_ns": first, "switched_ns": seen + 2, "ended_ns": seen + 4}
         log.with_name("deleted.json").write_text(json.dumps(moved))
         report = json.loads(lab("compare", str(a), str(b), "--deleted", str(log)))

@@ -117,10 +117,11 @@ class Deletions:
         has may be a flow that began there after the pass before.
         """
         when = self.time(key)
-        if not self._loaded or when < max(seen, self._loaded):
+        begun = self._loaded - TOLERANCE
+        if not self._loaded or when < max(seen, begun):
             return False
         if when <= self._switched:
-            return seen >= self._loaded - TOLERANCE
+            return seen >= begun
         return when <= self._ended and seen >= self._loaded - RECENT
 
 
