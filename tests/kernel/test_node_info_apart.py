@@ -72,6 +72,7 @@ def test_devices_that_are_only_called_so(
     assert answer["findings"] == []
 
 
+@pytest.mark.scale
 def test_thousands_of_interfaces(bare: dict[str, Any], tmp_path: Path) -> None:
     links, qdiscs = tmp_path / "links", tmp_path / "qdiscs"
     names = [f"cali{number}" for number in range(VETHS)]

@@ -166,6 +166,7 @@ def make_tables(place: Path) -> None:
         os.close(make(place / name, HASH, 520_000, key=key, value=size, flags=NO_PREALLOC))
 
 
+@pytest.mark.scale
 @pytest.mark.parametrize(
     ("states", "large"), [(("saved", "inspected"), 500_000), (("saved", "restored"), 100_000)]
 )

@@ -282,6 +282,7 @@ def test_the_lock_is_held(node: Node, own_lock: Path) -> None:
 PAIRS = 250
 
 
+@pytest.mark.scale
 def test_hundreds_of_pairs_within_two_seconds(pins: Path) -> None:
     pytest.importorskip("pyroute2")
     with own_network():
