@@ -36,7 +36,7 @@ from .._plan.conntrack_map_state import (
 )
 from .migrate import TIME_MARGIN
 
-PAUSE = 0.05
+PAUSE = 0.02
 """Seconds between two passes, which leave the CPU to others."""
 
 _FRESH_PERCENT = 5
