@@ -127,6 +127,9 @@ def test_until_the_first_program_of_the_new_map_was_loaded(
     node: CtNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between two looks the copy of a flow is deleted, then the first program comes."""
+    offsets = Path("/proc/self/timens_offsets")
+    if offsets.exists() and set(offsets.read_text("ascii").split()[1::3]) != {"0"}:
+        pytest.skip("the kernel dates programs by its own clock, not by a time namespace's")
     old = node.table("cali_v4_ct3", 1000)
     user = node.use(old)
     node.run(calico_version=V3_29, max_entries=2000)
@@ -169,7 +172,7 @@ def test_flows_that_come_and_go_do_not_fill_the_new_map(
             node.end(user)
 
     for number in range(100):
-        rawbpf.put(old, key(number), value())
+        rawbpf.put(old, key(number), value(now() - 200_000_000))
     node.run(calico_version=release, max_entries=1000)
     monkeypatch.setattr(conntrack_settle._Settling, "follow", follow_and_replace)
     monkeypatch.setattr(conntrack_settle, "PAUSE", 0.0)
