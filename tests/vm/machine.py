@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from tests.vm import guest
 from tests.vm.command import UnavailableError
 
-_MEMORY = "2G"  # a part is the initramfs; tests leave their maps pinned to the end
+_MEMORY = "4G"  # a part is the initramfs; tests leave their maps pinned to the end
 _CPUS = "2"  # the tests of LRU lists and per-CPU maps want more than one
 
 
