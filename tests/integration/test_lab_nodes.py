@@ -167,7 +167,7 @@ def test_up_that_fails_leaves_nothing(tmp_path: Path) -> None:
         (["exec", "node9", "--", "true"], {}, "has no node 'node9'; it has: none."),
         (["traffic", "start"], {}, "Traffic needs a running lab with pods"),
         (["traffic", "status"], {}, "No traffic runs; use `traffic start`."),
-        (["compare", "/nowhere", "/nowhere"], {}, "There is no dump /nowhere."),
+        (["compare", "/nowhere", "/nowhere"], {}, "There is no file /nowhere."),
     ],
 )
 def test_bad_input(arguments: list[str], environment: dict[str, str], sentence: str) -> None:
