@@ -132,7 +132,7 @@ def test_connect_time_links(release: str, felix: str, hooks: int, after_stop: in
 
 
 def _wait_for_hooks(number: int) -> None:
-    """The kernel frees a link some time after its last descriptor is gone, on a busy machine late."""
+    """The kernel frees a link after its last descriptor is gone, on a busy machine late."""
     until(lambda: len(_cgroup()) == number, f"{number} programs on the cgroup", 60)
 
 
