@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A network namespace of a test's own, filters as tc shows them there, and tc_attachment in it."""
+"""Filters as tc shows them, and tc_attachment, in a network namespace of a test's own."""
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import struct
@@ -21,26 +20,6 @@ from tests.kernel.node_state import Node, named_map
 from tests.observe import rawbpf
 
 WORKLOADS = ("calix", "caliy")
-_NEWNET = 0x40000000
-_libc = ctypes.CDLL(None, use_errno=True)
-
-
-@contextmanager
-def own_network() -> Iterator[None]:
-    """The block runs in a new network namespace, which goes with it."""
-    before = os.open("/proc/self/ns/net", os.O_RDONLY)
-    try:
-        _enter(_libc.unshare(_NEWNET))
-        subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-        yield
-    finally:
-        _enter(_libc.setns(before, _NEWNET))
-        os.close(before)
-
-
-def _enter(result: int) -> None:
-    if result:
-        raise OSError(ctypes.get_errno(), "network namespace")
 
 
 class Shown(NamedTuple):

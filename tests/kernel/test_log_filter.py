@@ -18,7 +18,7 @@ from ansible_collections.bpfops.calico.plugins.module_utils._runner import Resul
 from ansible_collections.bpfops.calico.plugins.modules import log_filter
 from tests.kernel.log_state import MAIN, NAME, SHAPES, SLOTS, LogNode, felix, sent, text, trace
 from tests.kernel.node_state import NONE
-from tests.kernel.own_network import own_network
+from tests.kernel.private import private_network
 from tests.kernel.support import bpftool
 from tests.observe import rawbpf
 
@@ -30,7 +30,7 @@ PACKETS = 20
 def node(pins: Path, request: pytest.FixtureRequest) -> Iterator[LogNode]:
     """An interface that calls two empty slots."""
     pytest.importorskip("pyroute2")
-    with own_network():
+    with private_network():
         made = LogNode(pins, request.param)
         for hook in HOOKS:
             made.attach(hook, SLOTS[hook])
@@ -158,7 +158,7 @@ def test_a_log_filter_that_is_there_is_left_alone(node: LogNode) -> None:
 
 def test_programs_with_a_tcx_type(pins: Path) -> None:
     pytest.importorskip("pyroute2")
-    with own_network():
+    with private_network():
         node = LogNode(pins, "3.31")
         try:
             for hook in HOOKS:
@@ -282,7 +282,7 @@ def test_pyroute2_is_needed(node: LogNode, monkeypatch: pytest.MonkeyPatch) -> N
 def test_programs_of_other_nodes_are_not_ours(pins: Path) -> None:
     """Ids are global: what stands in the arrays of another node is left alone."""
     pytest.importorskip("pyroute2")
-    with own_network():
+    with private_network():
         first, second = pins / "first", pins / "second"
         for place in (first, second):
             place.mkdir()
@@ -290,7 +290,7 @@ def test_programs_of_other_nodes_are_not_ours(pins: Path) -> None:
         one.attach("egress", SLOTS["egress"])
         run(one)
         held = one.slot("egress")
-        with own_network():
+        with private_network():
             two = LogNode(second, "3.28")
             two.attach("egress", NONE)
             assert run(two).actions == ()

@@ -16,12 +16,12 @@ from tests.kernel.own_network import (
     WORKLOADS,
     both,
     everything,
-    own_network,
     places,
     run,
     shown,
     tcx,
 )
+from tests.kernel.private import private_network
 
 ONE, TWO = WORKLOADS
 
@@ -30,7 +30,7 @@ ONE, TWO = WORKLOADS
 def node(pins: Path) -> Iterator[Node]:
     """Two workloads with all programs, and nothing wrong."""
     pytest.importorskip("pyroute2")
-    with own_network():
+    with private_network():
         made = Node(pins, WORKLOADS)
         made.attach_all()
         yield made

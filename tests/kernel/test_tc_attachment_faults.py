@@ -21,11 +21,11 @@ from tests.kernel.own_network import (
     WORKLOADS,
     both,
     forgotten_arrays,
-    own_network,
     places,
     run,
     shown,
 )
+from tests.kernel.private import private_network
 
 ONE, TWO = WORKLOADS
 HOOKS = ("ingress", "egress")
@@ -40,7 +40,7 @@ class InterruptionError(Exception):
 def node(pins: Path) -> Iterator[Node]:
     """One pair unequal, with a stale filter at the wanted place; one hook with two filters."""
     pytest.importorskip("pyroute2")
-    with own_network():
+    with private_network():
         made = Node(pins, WORKLOADS)
         made.attach_all()
         made.workloads[0].unhook("egress")
@@ -285,7 +285,7 @@ PAIRS = 250
 @pytest.mark.scale
 def test_hundreds_of_pairs_within_two_seconds(pins: Path) -> None:
     pytest.importorskip("pyroute2")
-    with own_network():
+    with private_network():
         names = tuple(f"cali{number:04}" for number in range(PAIRS))
         node = Node(pins, ())
         node.many(names, {"ingress": (49152, 1), "egress": (49151, 2)})

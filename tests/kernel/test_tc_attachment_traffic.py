@@ -14,7 +14,8 @@ import pytest
 
 from tests.kernel import node_state
 from tests.kernel.node_state import Node
-from tests.kernel.own_network import both, own_network, places, run
+from tests.kernel.own_network import both, places, run
+from tests.kernel.private import private_network
 from tests.observe import rawbpf
 
 INTERFACES = tuple(f"cali{number:02}" for number in range(40))
@@ -77,7 +78,7 @@ def node(pins: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Node]:
         loads = b"".join(rawbpf.insn(0x18, 1, 1, 0, fd) + rawbpf.insn(0) for fd in maps)
         return rawbpf.load_program(kind, loads + rawbpf.returning(DROP), name, attach_type)
 
-    with own_network():
+    with private_network():
         made = Node(pins, ())
         monkeypatch.setattr(node_state, "program", dropping)
         made.many(INTERFACES, {"ingress": (49152, 1), "egress": (49150, 2)})
