@@ -54,10 +54,7 @@ def test_the_old_pin_that_felix_leaves_in_dual_stack(tmp_path: Path) -> None:
 
 
 def test_several_maps_in_use(tmp_path: Path) -> None:
-    """3.31 with a map of 3.30 still pinned: felix's own resize leaves three.
-
-    Programs that use one without a pin are seen in tests/kernel/test_conntrack_repair.py only.
-    """
+    """3.31 with a map of 3.30 still pinned: felix's own resize leaves three."""
     with resizing.node_of("3.31.7", "4", 100_000) as hosts:
         seen.configure(NODE, "3.31.7", "BPFMapSizeConntrack = 100000", defects="superseded_map")
         seen.restart(NODE)

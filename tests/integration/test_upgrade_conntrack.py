@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -56,6 +57,19 @@ def test_the_table_is_merged_after_the_new_release_began_empty(tmp_path: Path) -
         _check_pins("46", "ct4")
 
 
+def test_the_maps_that_the_init_container_of_the_new_release_makes(tmp_path: Path) -> None:
+    """It makes a table of the default size; felix then leaves programs on one without a pin."""
+    with resizing.node_of("3.30.7", "4", SIZE) as hosts:
+        load = Load("4", tmp_path, rate=0)
+        _upgrade("3.31.7", "4", bootstrap="yes")
+        assert agent(NODE)["conntrack_map_id"] != seen.pins(NODE)[f"{GLOBALS}cali_v4_ct4"]["id"]
+        settle_first = "-e", json.dumps({"conntrack_resize_settle_first": True})
+        resizing.play(hosts, "3.31.7", SIZE, *settle_first)
+        resizing.check_traffic(60, cut=True)
+        resizing.check_explained(load.end())
+        _check_pins("4", "ct4")
+
+
 def _begun(command: list[str]) -> subprocess.Popen[str]:
     environment = inventory.ansible_environment()
     pipe = subprocess.PIPE
@@ -64,10 +78,10 @@ def _begun(command: list[str]) -> subprocess.Popen[str]:
     )
 
 
-def _upgrade(release: str, families: str) -> None:
+def _upgrade(release: str, families: str, **options: str) -> None:
     seen.in_node(NODE, "lab-agent", "stop")
     ipv6 = "yes" if "6" in families else "no"
-    seen.configure(NODE, release, f"BPFMapSizeConntrack = {SIZE}", ipv6=ipv6)
+    seen.configure(NODE, release, f"BPFMapSizeConntrack = {SIZE}", ipv6=ipv6, **options)
     seen.in_node(NODE, "lab-agent", "start")
 
 

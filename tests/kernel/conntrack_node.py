@@ -97,7 +97,10 @@ class CtNode:
 
     def use(self, *maps: int, name: str = "cali_tc_preambl") -> int:
         """A loaded program of this node that refers to maps."""
-        fd = program(rawbpf.SCHED_CLS, name, [self.anchor, *maps])
+        return self.hold(program(rawbpf.SCHED_CLS, name, [self.anchor, *maps]))
+
+    def hold(self, fd: int) -> int:
+        """Keep a descriptor open until ``close`` or ``end``."""
         self._fds.append(fd)
         return fd
 

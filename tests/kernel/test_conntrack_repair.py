@@ -11,6 +11,7 @@ import pytest
 
 from ansible_collections.bpfops.calico.plugins.module_utils import _errors as errors
 from tests.kernel.conntrack_node import SECOND, CtNode, key, now, value
+from tests.kernel.node_state import PROG_ARRAY, named_map, program
 from tests.kernel.support import shown
 from tests.observe import rawbpf
 
@@ -82,6 +83,21 @@ def test_maps_that_programs_use_without_a_pin(node: CtNode) -> None:
     assert node.words("cali_v4_ct4") == {key(0): 0, key(1): 1, key(2): 2, key(9): 9}
     assert node.own_pins() == []
     os.close(other)
+
+
+def test_programs_in_arrays_of_this_node_and_of_another(node: CtNode) -> None:
+    """A program that runs by a tail call may refer to no other map that is pinned."""
+    node.table("cali_v4_ct4", 1000)
+    stray, foreign = (node.unpinned("cali_v4_ct4", 1000) for _ in range(2))
+    pinned = node.pin("cali_progs3", PROG_ARRAY, 0, 4, 4, 400)
+    other = node.hold(named_map("cali_progs3", PROG_ARRAY, 4, 4, 400))
+    for array, table in ((pinned, stray), (other, foreign)):
+        called = node.hold(program(rawbpf.SCHED_CLS, "calico_tc_main", [table]))
+        rawbpf.put(array, bytes(4), called.to_bytes(4, "little"))
+        node.hold(program(rawbpf.SCHED_CLS, "cali_tc_preambl", [array]))
+    sized = node.run(calico_version=V3_31)
+    assert [one["object"] for one in sized.findings] == [f"map id {rawbpf.map_id(stray)}"]
+    assert node.own_pins() == [f"old_cali_v4_ct4_{rawbpf.map_id(stray)}"]
 
 
 def test_stuck_on_a_parameter_mismatch(node: CtNode) -> None:

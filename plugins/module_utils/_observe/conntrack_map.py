@@ -37,7 +37,7 @@ from .._plan.map_spec import spec_facts
 from .._uapi.maps import MapInfo
 from .conntrack_carry import carry_alive, newer, readable
 from .conntrack_pins import maps_in
-from .program_users import running_programs
+from .program_users import running_programs, standing_programs
 
 NOTE_KEY = bytes(4)
 
@@ -58,7 +58,9 @@ def observe(task: Task) -> Seen:
         available=proc.memory().available,
         pins=_pins(task, pinned),
         kept=_kept(own),
-        strays=_strays(programs, ids, ids | {info.id for info in own.values()}),
+        strays=_strays(
+            _of_node(task.pin_dir, programs, ids), ids | {info.id for info in own.values()}
+        ),
         leftovers=(*_orphans(own), *_unfinished(task, pinned, own)),
         users=users_of(programs),
         autoscale=_autoscale(task.autoscale_path),
@@ -132,18 +134,18 @@ def _detection(pinned: Mapping[str, MapInfo], programs: list[ProgInfo]) -> Detec
     )
 
 
-def _strays(programs: list[ProgInfo], ids: set[int], known: set[int]) -> tuple[Stray, ...]:
-    """Conntrack maps that no pin names, of programs that use pinned maps of this node.
+def _of_node(pin_dir: str, programs: list[ProgInfo], pinned: set[int]) -> list[ProgInfo]:
+    """Programs that use a map pinned on this node, or stand in such a program array.
 
-    Ids are global to the kernel: without such a map a program may be another node's.
+    Ids are global to the kernel: others may be another node's.
     """
-    suspects = {
-        map_id
-        for program in programs
-        if ids.intersection(program.map_ids)
-        for map_id in program.map_ids
-        if map_id not in known
-    }
+    standing = standing_programs(pin_dir)
+    return [one for one in programs if one.id in standing or pinned.intersection(one.map_ids)]
+
+
+def _strays(programs: list[ProgInfo], known: set[int]) -> tuple[Stray, ...]:
+    """Conntrack maps that programs of this node use and no pin names."""
+    suspects = {map_id for program in programs for map_id in program.map_ids if map_id not in known}
     found = []
     for map_id in sorted(suspects):
         try:

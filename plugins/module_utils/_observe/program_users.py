@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import struct
 from pathlib import PurePosixPath
-from typing import Iterator
+from typing import AbstractSet, Iterator
 
 from .._calico.ownership import STATIC_PROGRAMS
 from .._errors import SyscallError
@@ -37,28 +37,36 @@ def running_programs(pin_dir: str) -> list[ProgInfo]:
         if not one.name.startswith(STATIC_PROGRAMS)
         for map_id in one.map_ids
     }
-    parked = set(_parked(pin_dir, called))
+    parked = set(_in_arrays(pin_dir, called))
     return [one for one in programs if one.id not in parked]
 
 
-def _parked(pin_dir: str, called: set[int]) -> Iterator[int]:
+def standing_programs(pin_dir: str) -> set[int]:
+    """Ids of the programs in arrays that are pinned in ``pin_dir``.
+
+    Who put them there has that bpffs mounted. Raises SyscallError.
+    """
+    return set(_in_arrays(pin_dir, frozenset()))
+
+
+def _in_arrays(pin_dir: str, skipped: AbstractSet[int]) -> Iterator[int]:
+    """Ids of programs in pinned program arrays, but for the arrays with these ids."""
     for path in bpffs.walk(pin_dir):
         if PurePosixPath(path).parent != PurePosixPath(pin_dir):
             continue
         try:
             if bpffs.kind_at(path) == "map":
                 with Map.open(path, read_only=True) as opened:
-                    yield from _slots(opened, called)
+                    yield from _slots(opened, skipped)
         except (SyscallError, FileNotFoundError) as error:
             if error.errno != errno.ENOENT:  # gone
                 raise
 
 
-def _slots(opened: Map, called: set[int]) -> Iterator[int]:
-    """The programs in an array that no program calls; none for other maps."""
+def _slots(opened: Map, skipped: AbstractSet[int]) -> Iterator[int]:
     info = opened.info()
     spec = info.spec
-    if spec.type != MapType.PROG_ARRAY or spec.max_entries > _MOST_SLOTS or info.id in called:
+    if spec.type != MapType.PROG_ARRAY or spec.max_entries > _MOST_SLOTS or info.id in skipped:
         return
     for slot in range(spec.max_entries):
         found = opened.lookup(_SLOT.pack(slot), spec.value_size)
