@@ -48,6 +48,17 @@ def _hindrance() -> str:
     return ""
 
 
+@pytest.fixture
+def cgroup() -> Iterator[Cgroup]:
+    """An empty cgroup, for connect-time programs."""
+    root = cgroup_root()
+    if root is None:
+        pytest.skip("no cgroup2 is mounted")
+    made = Cgroup(root / f"bpfops-connect-{os.getpid()}")
+    yield made
+    made.remove()
+
+
 @pytest.fixture(scope="session")
 def bpffs_mount(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A bpffs of our own."""

@@ -20,7 +20,6 @@ from tests.kernel.connect_state import (
     TYPES,
     Cgroup,
     calico_program,
-    cgroup_root,
     foreign_program,
     run,
 )
@@ -37,16 +36,6 @@ def node(pins: Path) -> Iterator[Node]:
         made = Node(pins, workloads=())
         yield made
         made.close()
-
-
-@pytest.fixture
-def cgroup() -> Iterator[Cgroup]:
-    root = cgroup_root()
-    if root is None:
-        pytest.skip("no cgroup2 is mounted")
-    made = Cgroup(root / f"bpfops-connect-{os.getpid()}")
-    yield made
-    made.remove()
 
 
 def test_a_program_that_was_replaced_since(

@@ -35,16 +35,6 @@ def node(pins: Path) -> Iterator[Node]:
         made.close()
 
 
-@pytest.fixture
-def cgroup() -> Iterator[Cgroup]:
-    root = cgroup_root()
-    if root is None:
-        pytest.skip("no cgroup2 is mounted")
-    made = Cgroup(root / f"bpfops-connect-{os.getpid()}")
-    yield made
-    made.remove()
-
-
 def remove_all(node: Node, cgroup: Cgroup, **params: Any) -> list[str]:
     """Check mode, the run and a run after it; what was done."""
     predicted = run(node, cgroup, check=True, **params)

@@ -7,7 +7,6 @@ import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,7 +15,7 @@ from ansible_collections.bpfops.calico.plugins.module_utils._kernel.writers impo
 from ansible_collections.bpfops.calico.plugins.module_utils._snapshot.stream import SnapshotWriter
 from tests.kernel.flows import ESTABLISHED, TCP, key4, value
 from tests.kernel.snapshots import contents, snapshot
-from tests.kernel.support import HASH, NO_PREALLOC, content, make, names
+from tests.kernel.support import HASH, NO_PREALLOC, content, die_before, make, names
 from tests.observe import rawbpf
 
 MAP = "cali_v4_ct3"
@@ -42,23 +41,6 @@ STEPS = (
     (os, "rename"),
     (files, "_sync_directory"),
 )
-
-
-def die_before(number: int, steps: tuple[tuple[Any, str], ...] = STEPS) -> None:
-    """Let this process end before the step of that number, as kill -9 would end it."""
-    left = [number]
-
-    def guarded(step: Callable[..., Any]) -> Callable[..., Any]:
-        def run_or_die(*args: Any, **keywords: Any) -> Any:
-            if left[0] == 0:
-                os._exit(9)
-            left[0] -= 1
-            return step(*args, **keywords)
-
-        return run_or_die
-
-    for owner, name in steps:
-        setattr(owner, name, guarded(getattr(owner, name)))
 
 
 def in_child(work: Callable[[], object]) -> bool:
@@ -87,7 +69,7 @@ def test_killed_before_any_step(overwrite: bool, pins: Path, tmp_path: Path) -> 
             fill(pins)
 
         def save(number: int = number) -> None:
-            die_before(number)
+            die_before(number, STEPS)
             snapshot("saved", path, pins, overwrite=overwrite)
 
         died = in_child(save)
