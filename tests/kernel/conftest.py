@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
@@ -69,13 +70,14 @@ def bpffs_mount(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture
-def pins(bpffs_mount: Path, request: pytest.FixtureRequest) -> Path:
-    """An empty directory for pins, one for each test."""
+def pins(bpffs_mount: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """An empty directory for pins, one for each test; what is left in it goes with the test."""
     wanted = f"{request.path.stem}_{request.node.name}"
     name = "".join(letter if letter.isalnum() else "_" for letter in wanted)
     place = bpffs_mount / name[:200]
     place.mkdir()
-    return place
+    yield place
+    shutil.rmtree(place)
 
 
 @pytest.fixture(autouse=True)
