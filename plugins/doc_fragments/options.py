@@ -54,3 +54,84 @@ options:
         description: C(icmpTimeout).
         type: int
 """
+
+    SELECTORS = r"""
+options:
+  families:
+    description: Address families to look at.
+    type: list
+    elements: str
+    choices: [ipv4, ipv6]
+    default: [ipv4, ipv6]
+  calico_version:
+    description:
+      - Release that runs on the node, such as V(v3.29.7) or V(3.29). It decides what ends the life
+        of an entry, and the names of some flags.
+      - By default it is told from the pinned maps.
+    type: str
+  protocol:
+    description: Select entries of this protocol, by name (V(tcp), V(udp), V(icmp)...) or number.
+    type: str
+  address:
+    description: Select entries with this address, or one of this prefix, on either side.
+    type: str
+  port:
+    description:
+      - Select entries with this port, or one of a range such as V(8000-8099), on either side; with
+        O(address), on the same side.
+    type: str
+  source:
+    description: Select flows that this address, or one of this prefix, has begun.
+    type: str
+  source_port:
+    description: Select flows begun from this port, or one of a range.
+    type: str
+  destination:
+    description:
+      - Select entries that lead to this address, or one of this prefix. C(NAT_FWD) entries lead to
+        a Service, the C(NAT_REV) entries beside them to its backend.
+    type: str
+  destination_port:
+    description: Select entries that lead to this port, or one of a range.
+    type: str
+  services:
+    description:
+      - Select flows to one of these Services, by address and port, or by address alone, such as
+        V(10.96.0.10:53), V([fd00::10]:53) or V(fd00::10).
+    type: list
+    elements: str
+    default: []
+  types:
+    description: Select entries of these types; all when empty.
+    type: list
+    elements: str
+    choices: [NORMAL, NAT_FWD, NAT_REV]
+    default: []
+  tcp_states:
+    description:
+      - Select TCP entries in one of these states. A C(NAT_FWD) entry is in that of the C(NAT_REV)
+        entry that it points at.
+    type: list
+    elements: str
+    choices: [NONE, SYN_SENT, SYN_RECV, ESTABLISHED, FIN_WAIT, TIME_WAIT, RST]
+    default: []
+  flags:
+    description:
+      - Select entries that have all of these flags, by the names that Calico's own dump gives them,
+        such as V(nat-out) or V(np-fwd).
+    type: list
+    elements: str
+    default: []
+  idle_longer_than:
+    description:
+      - Select entries that were last seen more than so many seconds ago. A C(NAT_FWD) entry is as
+        old as the C(NAT_REV) entry that it points at.
+    type: int
+  expired:
+    description: Select entries that have outlived the release's timers.
+    type: bool
+    default: false
+  ifindex:
+    description: Select flows that came in by the interface of this index, in either direction.
+    type: int
+"""

@@ -17,34 +17,6 @@ description:
   - Knows the tables of Calico 3.24 to 3.32, C(cali_v4_ct3), C(cali_v4_ct4) and their IPv6 twins. A
     map of another layout is refused, never guessed at.
 options:
-  families:
-    description: Address families to look at.
-    type: list
-    elements: str
-    choices: [ipv4, ipv6]
-    default: [ipv4, ipv6]
-  calico_version:
-    description:
-      - Release that runs on the node, such as V(v3.29.7) or V(3.29). It decides what ends the life
-        of an entry, and the names of some flags.
-      - By default it is told from the pinned maps.
-    type: str
-  protocol:
-    description: Select entries of this protocol, by name (V(tcp), V(udp), V(icmp)...) or number.
-    type: str
-  address:
-    description: Select entries with this address on either side.
-    type: str
-  port:
-    description:
-      - Select entries with this port on either side, 1 to 65535; with O(address), on the same side.
-    type: int
-  types:
-    description: Select entries of these types; all when empty.
-    type: list
-    elements: str
-    choices: [NORMAL, NAT_FWD, NAT_REV]
-    default: []
   limit:
     description: Number of selected entries of each table to decode, 0 to 100000.
     type: int
@@ -57,6 +29,7 @@ extends_documentation_fragment:
   - bpfops.calico.attributes
   - bpfops.calico.attributes.reads
   - bpfops.calico.options.pins
+  - bpfops.calico.options.selectors
   - bpfops.calico.options.timeouts
 author:
   - The bpfops maintainers (@bpfops)
@@ -162,29 +135,15 @@ from typing import Any, Mapping
 from ..module_utils._calico.conntrack_liveness import Timeouts
 from ..module_utils._observe.conntrack_report import conntrack_report
 from ..module_utils._plan.conntrack_query import query
+from ..module_utils._plan.conntrack_select import SELECTORS
 from ..module_utils._plan.inputs import directory_path
 from ..module_utils._runner import Result, run_module
 
 ARGUMENT_SPEC: dict[str, Any] = {
-    "families": {
-        "type": "list",
-        "elements": "str",
-        "choices": ["ipv4", "ipv6"],
-        "default": ["ipv4", "ipv6"],
-    },
+    **SELECTORS,
     "bpffs": {"type": "path", "default": "/sys/fs/bpf"},
     "pin_dir": {"type": "path"},
-    "calico_version": {"type": "str"},
     "timeouts": {"type": "dict", "options": {name: {"type": "int"} for name in Timeouts._fields}},
-    "protocol": {"type": "str"},
-    "address": {"type": "str"},
-    "port": {"type": "int"},
-    "types": {
-        "type": "list",
-        "elements": "str",
-        "choices": ["NORMAL", "NAT_FWD", "NAT_REV"],
-        "default": [],
-    },
     "limit": {"type": "int", "default": 0},
     "top": {"type": "int", "default": 10},
 }

@@ -74,10 +74,10 @@ def test_totals(table: Path) -> None:
         ({"protocol": "udp"}, 5),
         ({"protocol": "17"}, 5),
         ({"address": "10.0.0.1"}, 10),
-        ({"address": "10.0.0.1", "port": 80}, 0),
-        ({"address": "10.0.0.2", "port": 80}, 10),
-        ({"port": 3000}, 2),
-        ({"port": 3000, "types": ["NAT_FWD"]}, 1),
+        ({"address": "10.0.0.1", "port": "80"}, 0),
+        ({"address": "10.0.0.2", "port": "80"}, 10),
+        ({"port": "3000"}, 2),
+        ({"port": "3000", "types": ["NAT_FWD"]}, 1),
         ({"types": ["NAT_REV", "NAT_FWD"]}, 2),
         ({"address": "2001:db8::1"}, 0),
     ],
@@ -89,7 +89,7 @@ def test_selection(table: Path, query: dict[str, Any], matched: int) -> None:
 
 
 def test_a_service_flow_decoded(table: Path) -> None:
-    params = {"calico_version": "3.29", "limit": 5, "port": 443}
+    params = {"calico_version": "3.29", "limit": 5, "port": "443"}
     (found,) = report(table, **params).facts["tables"]
     (entry,) = found["selected"]
     assert (entry["type"], entry["protocol"]) == ("NAT_FWD", "tcp")
@@ -130,9 +130,12 @@ def test_a_survey_changes_nothing(table: Path) -> None:
         ({"calico_version": "three"}, "calico_version: 'three' is not a Calico version"),
         ({"calico_version": "2.1"}, "calico_version: '2.1' is not among the releases"),
         ({"protocol": "tcpp"}, "protocol: 'tcpp' is neither a number"),
-        ({"address": "10.0.0.300"}, "address: '10.0.0.300' is no IPv4 or IPv6 address"),
-        ({"port": 0}, "port: 0 is not a whole number from 1 to 65535"),
-        ({"protocol": "icmp", "port": 5}, "port: 5 goes with tcp and udp, and icmp has no ports"),
+        ({"address": "10.0.0.300"}, "address: '10.0.0.300' is no IPv4 or IPv6 address or"),
+        ({"port": "0"}, "port: '0' is no port from 1 to 65535, nor a range"),
+        (
+            {"protocol": "icmp", "port": "5"},
+            "port: '5' goes with tcp and udp, and icmp has no ports",
+        ),
         ({"limit": -1}, "limit: -1 is not"),
         ({"timeouts": {"udp": -1}}, "timeouts.udp: -1 is not"),
         ({"pin_dir": "relative"}, "pin_dir: 'relative' is relative"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import random
 import struct
+from ipaddress import ip_network
 
 import pytest
 
@@ -46,15 +47,27 @@ def selector(chance: random.Random, layout: ConntrackLayout) -> scan.Selector:
     return scan.Selector(
         chance.choice((None, 6, 17, 256)),
         chance.choice((None, address, bytes([chance.choice(BYTES)]) * width)),
-        chance.choice((None, port)),
+        chance.choice((None, (port, port), (port, port + 300))),
+        chance.choice((None, None, 0, 3, 8, 11, 17, width * 8 - 1, width * 8)),
     )
 
 
 def fits(key: ct.Key, want: scan.Selector) -> bool:
     return want.protocol in (None, key.protocol) and any(
-        want.address in (None, end.address.packed) and want.port in (None, end.port)
+        in_prefix(end.address, want) and (not want.ports or end.port in range(*beyond(want.ports)))
         for end in (key.a, key.b)
     )
+
+
+def beyond(ports: tuple[int, int]) -> tuple[int, int]:
+    return ports[0], ports[1] + 1
+
+
+def in_prefix(address: ct.Address, want: scan.Selector) -> bool:
+    if want.address is None:
+        return True
+    bits = address.max_prefixlen if want.bits is None else want.bits
+    return address in ip_network((want.address, bits), strict=False)
 
 
 @BY_SIZES
@@ -94,6 +107,51 @@ def test_values_are_found_as_by_decoding(layout: ConntrackLayout) -> None:
         ]
 
 
+@BY_SIZES
+def test_flags_are_found_as_by_decoding(layout: ConntrackLayout) -> None:
+    chance = random.Random(layout.value_size)
+    size = layout.value_size
+    for _ in range(50):
+        count = chance.randrange(1, 100)
+        values = bytearray(count * size)
+        for at in range(count):
+            for place in (17, 18, 19, 23):
+                values[at * size + place] = chance.randrange(8)
+        wanted = chance.choice((1, 3, 0x100, 0x20002, 0x1000000, 0x2010302))
+        flags = [ct.decode_value(values[at * size :][:size], layout).flags for at in range(count)]
+        assert scan.with_flags(memoryview(values), count, size, wanted) == [
+            at for at, one in enumerate(flags) if one & wanted == wanted
+        ]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS[1:], ids=lambda one: str(one.key_size))
+def test_ends_of_services_are_found(layout: ConntrackLayout) -> None:
+    chance = random.Random(layout.key_size)
+    hits = 0
+    for _ in range(100):
+        count = chance.randrange(1, 100)
+        keys, _values = packed(chance, layout, count)
+        decoded = [
+            ct.decode_key(keys[at * layout.key_size :][: layout.key_size]) for at in range(count)
+        ]
+        some = chance.choice(decoded)
+        word = struct.unpack("=I", some.b.address.packed[-4:])[0]
+        want = scan.ServiceEnds(frozenset({(word, some.b.port)}), frozenset({some.a.port}))
+        found = scan.to_services(memoryview(keys), count, layout.key_size, 17, want)
+        assert found == [
+            at
+            for at, key in enumerate(decoded)
+            if key.protocol == 17
+            and any(
+                end.port in want.node_ports
+                or (struct.unpack("=I", end.address.packed[-4:])[0], end.port) in want.ends
+                for end in (key.a, key.b)
+            )
+        ]
+        hits += len(found)
+    assert hits > 100
+
+
 def test_values_may_lie_apart() -> None:
     buffer = bytearray(3 * 96)
     struct.pack_into("<Q", buffer, 96 + 8, 7)
@@ -110,9 +168,9 @@ def test_an_address_across_two_fields_is_none() -> None:
 def test_address_and_port_belong_to_one_side() -> None:
     keys = memoryview(bytes.fromhex("06000000 c0000201 c0000202 0100 0200"))
     address = bytes.fromhex("c0000202")
-    assert scan.matching(keys, 1, 16, scan.Selector(6, address, 2)) == [0]
-    assert scan.matching(keys, 1, 16, scan.Selector(6, address, 1)) == []
-    assert scan.matching(keys, 1, 16, scan.Selector(17, address, 2)) == []
+    assert scan.matching(keys, 1, 16, scan.Selector(6, address, (2, 2))) == [0]
+    assert scan.matching(keys, 1, 16, scan.Selector(6, address, (1, 1))) == []
+    assert scan.matching(keys, 1, 16, scan.Selector(17, address, (2, 2))) == []
 
 
 def test_what_cannot_be_searched_is_refused() -> None:

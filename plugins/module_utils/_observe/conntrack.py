@@ -8,7 +8,6 @@ from typing import Any, Iterable, NamedTuple
 
 from .._calico.codecs.conntrack import decode_key, decode_value
 from .._calico.codecs.conntrack_layout import ConntrackLayout, conntrack_layout
-from .._calico.codecs.conntrack_scan import Selector, matching, of_types
 from .._calico.codecs.fields import Release, address
 from .._calico.conntrack_expiry import Expiry
 from .._calico.conntrack_facts import entry_facts
@@ -26,6 +25,7 @@ from .._kernel.maps import Map
 from .._kernel.readers import chunks, open_reader
 from .._plan.conntrack_query import Query
 from .._uapi.maps import MapSpec
+from .conntrack_search import Search
 
 READ_BATCH = 1024
 
@@ -47,51 +47,32 @@ def survey(path: str, query: Query, expiry: Expiry, release: Release | None) -> 
         spec = table.info().spec
         layout = conntrack_layout(spec.key_size, spec.value_size)
         tally = Tally(layout, expiry.rules, expiry.timeouts, time.monotonic_ns())
-        search = _Search(layout, query, tally.now, release)
+        shown = _Shown(Search(table, layout, query.select, expiry), query.limit, release)
         for chunk in chunks(open_reader(table, spec, READ_BATCH), spec):
             tally.add(chunk.key_view, chunk.value_view, chunk.count)
-            search.look(chunk)
-    selection = Selection(search.matched, search.entries)
+            shown.look(chunk)
+    selection = Selection(shown.matched, shown.entries)
     return _facts(path, spec, layout, tally, selection, query.top, expiry.certain)
 
 
-class _Search:
-    """Entries that the query selects, found by their raw bytes; only those shown are decoded."""
+class _Shown:
+    """Counts the entries that the query selects, and decodes as many as are shown."""
 
-    def __init__(
-        self, layout: ConntrackLayout, query: Query, now: int, release: Release | None
-    ) -> None:
-        self.layout = layout
-        self.query = query
-        self.now = now
+    def __init__(self, search: Search, limit: int, release: Release | None) -> None:
+        self.search = search
+        self.limit = limit
         self.release = release
         self.matched = 0
         self.entries: list[dict[str, Any]] = []
 
     def look(self, chunk: Chunk) -> None:
         """Take the matching entries of a chunk in."""
-        found = self._places(chunk)
+        found = self.search.places(chunk)
         self.matched += len(found)
-        for place in found[: self.query.limit - len(self.entries)]:
-            self.entries.append(self._decoded(chunk, place))
-
-    def _places(self, chunk: Chunk) -> list[int]:
-        layout, select = self.layout, self.query.selector
-        if select.address is not None and len(select.address) != layout.address_size:
-            return []  # of the other family
-        found = list(range(chunk.count))
-        if select != Selector():
-            found = matching(chunk.key_view, chunk.count, layout.key_size, select)
-        if not self.query.types:
-            return found
-        kinds = of_types(chunk.value_view, chunk.count, layout.value_size, self.query.types)
-        return sorted(set(found).intersection(kinds))
-
-    def _decoded(self, chunk: Chunk, place: int) -> dict[str, Any]:
-        keys, values = self.layout.key_size, self.layout.value_size
-        key = decode_key(bytes(chunk.key_view[place * keys : (place + 1) * keys]))
-        raw = bytes(chunk.value_view[place * values : (place + 1) * values])
-        return entry_facts(key, decode_value(raw, self.layout), self.now, self.release)
+        for place in found[: self.limit - len(self.entries)]:
+            one = self.search.packed(chunk, place)
+            key, value = decode_key(one.key), decode_value(one.value, self.search.layout)
+            self.entries.append(entry_facts(key, value, self.search.context.now, self.release))
 
 
 def _facts(

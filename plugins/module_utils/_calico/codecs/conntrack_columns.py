@@ -48,12 +48,18 @@ class Columns:
 
     def leg_bits(self, offset: int) -> list[int]:
         """The TCP bits of the leg at ``offset``; 0 for NAT_FWD, which has a key there."""
-        place = (offset + self.layout.bits_in_leg) // 4
-        words = self._values.cast("I")[place :: self.layout.value_size // 4].tolist()
+        words = self._words_at(offset + self.layout.bits_in_leg)
         forward = EntryType.NAT_FWD
         return [
             0 if kind == forward else word & _TCP_BITS for word, kind in zip(words, self.types())
         ]
+
+    def leg_interfaces(self, offset: int) -> list[int]:
+        """The interface index of the leg at ``offset``; meaningless for NAT_FWD."""
+        return self._words_at(offset + self.layout.bits_in_leg + 4)
+
+    def _words_at(self, offset: int) -> list[int]:
+        return self._values.cast("I")[offset // 4 :: self.layout.value_size // 4].tolist()
 
     def _times(self, offset: int) -> list[int]:
         return self._words[offset // 8 :: self.layout.value_size // 8].tolist()

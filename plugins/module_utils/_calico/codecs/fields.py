@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import struct
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Any, Mapping, NamedTuple, Sequence, Tuple, Union
 
 from ..._errors import RefusedError
 
 Address = Union[IPv4Address, IPv6Address]
+Network = Union[IPv4Network, IPv6Network]
 Buffer = Union[bytes, bytearray, memoryview]
 Release = Tuple[int, ...]
 """A Calico release as numbers, such as (3, 31) or (3, 27, 5)."""
