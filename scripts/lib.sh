@@ -56,8 +56,10 @@ first_interpreter() {
 }
 
 # make_venv DIRECTORY PYTHON LOCK: does nothing when it is there, made here and from this lock.
+# A link leads to the one of another checkout, which must not be emptied from here.
 make_venv() {
     local venv=$1 python=$2 lock=$3 stamp
+    [ ! -L "$venv" ] || return 0
     stamp="$venv $(hash_of "$lock") $("$python" -V)"
     [ "$(cat "$venv/.stamp" 2>/dev/null)" != "$stamp" ] || return 0
     say "Making ${venv#"$ROOT/"} from ${lock#"$ROOT/"} with $("$python" -V) ($python)"
