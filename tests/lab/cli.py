@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TypeAlias
 
-from tests.lab import cli_conntrack, cli_writer, demo, fleet, inventory, node
+from tests.lab import cli_conntrack, cli_services, cli_writer, demo, fleet, inventory, node
 from tests.lab.errors import LabError
 from tests.lab.settings import Settings, from_environment
 from tests.lab.traffic import commands as commands_of_traffic
@@ -32,6 +32,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_fleet(commands)
     cli_conntrack.add(commands)
+    cli_services.add(commands)
     cli_writer.add(commands)
     commands_of_traffic.add(commands)
     return parser
@@ -46,6 +47,7 @@ def _add_fleet(commands: Commands) -> None:
     up.add_argument("--size", type=int, default=default.conntrack_size, help="conntrack entries")
     up.add_argument("--release", default="", help="Calico's, for each node in turn: R[,R...]")
     up.add_argument("--ipv6", action="store_true", help="the release with IPv6 enabled")
+    up.add_argument("--services", action="store_true", help="pods reach Services")
     up.add_argument("--no-agent", dest="agent", action="store_false")
     up.set_defaults(command=_up)
     commands.add_parser("down", help="remove every trace").set_defaults(command=_down)
@@ -68,6 +70,7 @@ def _up(settings: Settings, arguments: argparse.Namespace) -> None:
         arguments.agent,
         tuple(filter(None, arguments.release.split(","))),
         arguments.ipv6,
+        arguments.services,
     )
     fleet.up(settings, shape)
     _logins(settings, arguments)

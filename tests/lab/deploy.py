@@ -36,30 +36,37 @@ def agent(node: Node, size: int, *, bundle_libbpf: bool) -> None:
     write_felix_config(node, size)
 
 
-def play(node: Node, release: str, *, ipv6: bool) -> None:
+def play(node: Node, release: str, *, ipv6: bool, services: bool) -> None:
     """Have the agent play a release of Calico from its next start on."""
     target = node.root() / INSTALL / "agent" / "bpf"
-    for place, built in release_objects(node.settings).items():
+    for place, built in release_objects(node.settings, services=services).items():
         (target / place).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(built, target / place)
-    text = f"[lab]\nrelease = {release}\nipv6 = {'yes' if ipv6 else 'no'}\n"
+    text = f"[lab]\nrelease = {release}\nipv6 = {_word(ipv6)}\nservices = {_word(services)}\n"
     (node.root() / "etc/calico/lab-agent.cfg").write_text(text)
 
 
-def release_objects(settings: Settings) -> dict[str, Path]:
+def _word(wanted: bool) -> str:
+    return "yes" if wanted else "no"
+
+
+def release_objects(settings: Settings, *, services: bool = False) -> dict[str, Path]:
     """Compiled objects of all releases by their place in the agent's directory."""
     found = {"connect_time.o": build.bpf_object(settings, "connect_time")}
     for layout in releases.LAYOUTS:
         for hook in (0, 1):
             found[layout.object_path(hook)] = _preamble(settings, layout, hook)
-    for one in releases.main_programs():
+    programs = releases.main_programs()
+    if services:
+        programs += releases.main_programs(services=True)
+    for one in programs:
         found[one.path()] = _main(settings, one)
     return found
 
 
 def _main(settings: Settings, one: releases.MainProgram) -> Path:
     direction = ("FROM_POD", "TO_POD")[one.hook]
-    macros = {"RST_SEEN": one.rst_seen, "IPV6": one.family == "v6"}
+    macros = {"RST_SEEN": one.rst_seen, "IPV6": one.family == "v6", "SERVICES": one.services}
     flags = {macro: 1 for macro, wanted in macros.items() if wanted}
     return build.bpf_object(settings, "conntrack", MAIN=one.name, DIRECTION=direction, **flags)
 

@@ -36,6 +36,7 @@ class Shape:
     agent: bool = True
     releases: tuple[str, ...] = ()
     ipv6: bool = False
+    services: bool = False
 
     def release(self, index: int) -> str | None:
         """What node ``index`` (1, 2, ...) plays; the list begins again at its end."""
@@ -56,6 +57,8 @@ class Shape:
                 raise LabError(f"--release is {release!r}; use some of {', '.join(RELEASES)}.")
         if self.ipv6 and not self.releases:
             raise LabError("--ipv6 needs --release.")
+        if self.services and not self.releases:
+            raise LabError("--services needs --release.")
 
 
 def up(settings: Settings, shape: Shape) -> list[Node]:
@@ -64,7 +67,7 @@ def up(settings: Settings, shape: Shape) -> list[Node]:
     _check_machine()
     build.bpf_object(settings, "conntrack")
     if shape.releases:
-        deploy.release_objects(settings)
+        deploy.release_objects(settings, services=shape.services)
     with _locked(settings) as lock:
         _refuse_other_owner(settings)
         _clean(settings)
@@ -114,7 +117,7 @@ def _furnish(node: Node, shape: Shape, process: subprocess.Popen[bytes]) -> None
     pods.create(node, shape.pods, shape.nodes)
     deploy.agent(node, shape.conntrack_size, bundle_libbpf=shape.rootfs != Path("/"))
     if release := shape.release(node.index):
-        deploy.play(node, release, ipv6=shape.ipv6)
+        deploy.play(node, release, ipv6=shape.ipv6, services=shape.services)
     if shape.agent:
         deploy.start_agent(node)
 

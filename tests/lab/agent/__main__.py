@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""lab-agent start | stop | restart | status | ready."""
+"""lab-agent start | stop | restart | status | ready | services."""
 
 import json
 import sys
@@ -30,6 +30,7 @@ COMMANDS = {
     "restart": _restart,
     "status": _status,
     "ready": _ready,
+    "services": daemon.sync_services,
 }
 
 

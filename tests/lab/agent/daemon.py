@@ -18,7 +18,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, NoReturn
 
-from . import cleanup, config, defects, felix, libbpf, pinned, plan, scanner
+from . import cleanup, config, defects, felix, libbpf, pinned, plan, scanner, services
 
 HOOKS = (
     ("cali_tc_preamble_from_pod", libbpf.TC_INGRESS),
@@ -61,6 +61,14 @@ def stop(seconds: float = 5) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL if late else signal.SIGTERM)
         time.sleep(0.02)
+
+
+def sync_services() -> None:
+    """Bring the NAT maps to the file of Services, as felix does when the API changes."""
+    wanted = plan.read()
+    if wanted is None or not wanted.services:
+        raise config.ConfigError(f"services in {plan.CONFIG} is not yes.")
+    services.sync(wanted.families)
 
 
 def running_pid() -> int | None:
@@ -134,6 +142,8 @@ def _play(wanted: plan.Plan) -> tuple[dict[str, Any], felix.Felix | None]:
         return {**state, "conntrack_map_id": None, "max_entries": None}, None
     process = felix.Felix(wanted)
     started = process.start()
+    if wanted.services:
+        services.sync(wanted.families)
     defects.plant(process)
     return started, process
 

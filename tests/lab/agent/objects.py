@@ -15,6 +15,7 @@ from .releases import MAIN, MAIN_26, MainProgram, Preamble
 DIRECTORY = Path(__file__).resolve().parent / "bpf"
 TCX = (46, 47)
 CONNECTION_MAPS = ("cali_ct", "cali_nat_fe", "cali_nat_be", "cali_nat_aff", "cali_arp")
+SERVICE_MAPS = ("cali_nat_fe", "cali_nat_be", "cali_routes")
 CONNECT_TIME_MAPS = (
     *("cali_nat_fe", "cali_nat_be", "cali_nat_aff"),
     *("cali_routes", "cali_ct_nats", "cali_srmsg"),
@@ -42,9 +43,13 @@ class Loader:
         """The program that tracks a family's connections, for pods' traffic of one tc hook."""
         release = self._plan.release
         name = MAIN if release.preamble.jumps else MAIN_26
-        loaded = BpfObject(DIRECTORY / MainProgram(hook, release.rst_seen, family, name).path())
+        services = self._plan.services
+        form = MainProgram(hook, release.rst_seen, family, name, services)
+        loaded = BpfObject(DIRECTORY / form.path())
         row = self._row("cali_ct")
         self._bind(loaded, f"cali_{family}_ct3", row, sized=True, family=family)
+        for symbol in SERVICE_MAPS if services else ():
+            self._bind(loaded, symbol, self._row(symbol), sized=True, family=family)
         loaded.set_map("lab_counters", Path("/sys/fs/bpf/lab_agent/lab_counters"))
         loaded.set_attach_type(name, self.tc_types[hook])
         loaded.load()

@@ -33,6 +33,8 @@ class Plan(NamedTuple):
     enabled: bool = True
     # Programs at eth0, lo and the veth pair of felix, too.
     host: bool = False
+    # Pods reach Services, by the NAT and route maps.
+    services: bool = False
 
     @property
     def ipv6(self) -> bool:
@@ -70,6 +72,7 @@ def read() -> Plan | None:
         _yes(section, "bootstrap", no_bootstrap),
         config.choice("BPFEnabled", ("true", "false")) == "true",
         _yes(section, "host"),
+        _yes(section, "services"),
     )
 
 

@@ -220,17 +220,18 @@ class MainProgram(NamedTuple):
     rst_seen: bool
     family: str
     name: str
+    services: bool = False
 
     def path(self) -> str:
         """Place of its object below the directory of objects."""
         kind = f"{('ingress', 'egress')[self.hook]}-{self.family}{'-rst' if self.rst_seen else ''}"
-        return f"{kind}/{self.name}.o"
+        return f"{kind}{'-services' if self.services else ''}/{self.name}.o"
 
 
-def main_programs() -> tuple[MainProgram, ...]:
+def main_programs(*, services: bool = False) -> tuple[MainProgram, ...]:
     """Every tracking program that a release may need."""
     return tuple(
-        MainProgram(hook, *form)
+        MainProgram(hook, *form, services)
         for hook in (0, 1)
         for form in (
             *((rst_seen, family, MAIN) for rst_seen in (False, True) for family in ("v4", "v6")),

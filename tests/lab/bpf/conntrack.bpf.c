@@ -297,20 +297,45 @@ static __always_inline bool closed(const struct ct_value *value)
 	return (both & LEG_FIN_SEEN) || (any & LEG_RST_SEEN);
 }
 
+#ifdef SERVICES
+#include "service.h"
+#endif
+
 static __always_inline int track(struct __sk_buff *skb, enum direction direction)
 {
 	struct packet p = {};
 	struct ct_value *value;
 	bool opens;
+#ifdef SERVICES
+	int done;
+#endif
 
 	if (parse(skb, &p))
 		return TC_ACT_UNSPEC;
 	opens = p.syn && !p.ack;
 	value = bpf_map_lookup_elem(&conntrack, &p.key);
+#ifdef SERVICES
+	if (direction == FROM_POD && (p.key.protocol == IPPROTO_UDP || p.key.protocol == IPPROTO_TCP)) {
+		done = NO_SERVICE;
+		if (value && value->type == CT_NAT_FWD)
+			done = along(skb, &p, value, opens);
+		if (done == NO_SERVICE && (!value || value->type == CT_NAT_FWD) &&
+		    (opens || p.key.protocol == IPPROTO_UDP))
+			done = to_service(skb, &p);
+		if (done != NO_SERVICE)
+			return done;
+		if (value && value->type == CT_NAT_FWD)
+			return create(skb, &p, direction, BPF_ANY);
+	}
+#endif
 	if (value && opens && closed(value))
 		return create(skb, &p, direction, BPF_ANY);
 	if (value) {
 		note_packet(skb, value, &p, direction);
+#ifdef SERVICES
+		if (direction == TO_POD)
+			return back(skb, &p, value);
+#endif
 		return TC_ACT_UNSPEC;
 	}
 	if (p.key.protocol == IPPROTO_TCP && !opens)

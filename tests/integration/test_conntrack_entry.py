@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""UDP flows that are stuck on a Service which was made anew, and conntrack_entry on that node.
+
+One history: the flows reach their pods, the Service goes and comes back, they are stuck, and the
+module takes exactly their entries out of tables of half a million entries.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.lab import inventory
+from tests.lab.harness import COMMAND, ENVIRONMENT, lab
+from tests.lab.settings import REPOSITORY, pod_address, pod_address6
+from tests.lab.shell import wait_for
+
+pytestmark = pytest.mark.lab
+
+NODE = "node1"
+CLUSTER, CLUSTER6 = "10.96.0.10", "fd00:10:96::10"
+BALANCER, BALANCER6 = "203.0.113.7", "2001:db8:7::7"
+OTHER, OTHER6 = "10.96.0.11", "fd00:10:96::11"
+BACKENDS = [f"{pod_address(1, 2)}:5353", f"[{pod_address6(1, 2)}]:5353"]
+DNS = {
+    "protocol": "udp",
+    "port": 53,
+    "addresses": [CLUSTER, CLUSTER6, BALANCER, BALANCER6],
+    "node_port": 30053,
+    "backends": BACKENDS,
+}
+UNTOUCHED = {**DNS, "addresses": [OTHER, OTHER6], "node_port": 30054}
+FILLED = 500_000
+
+
+def declare(*services: dict[str, Any]) -> None:
+    done = subprocess.run(
+        [*COMMAND, "services", NODE],
+        cwd=REPOSITORY,
+        env=ENVIRONMENT,
+        input=json.dumps(services),
+        text=True,
+        check=False,
+        capture_output=True,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def node_address(family: int) -> str:
+    shown = json.loads(lab("exec", NODE, "--", "ip", "-json", f"-{family}", "addr", "show", "eth0"))
+    scoped = [info for info in shown[0]["addr_info"] if info.get("scope") == "global"]
+    return str(scoped[0]["local"])
+
+
+def flows(client: str) -> dict[str, dict[str, Any]]:
+    return dict(json.loads(lab("udp", "status", NODE))[client])
+
+
+def echoing(client: str, names: set[str]) -> None:
+    """Wait until these flows, all others aside, have an echo within half a second."""
+
+    def all_echo() -> bool:
+        now = flows(client)
+        return all(now[name]["silent"] < 0.5 for name in names)
+
+    wait_for(all_echo, 30, f"echoes to {', '.join(sorted(names))}", 0.2)
+
+
+def silent(client: str, names: set[str], seconds: float) -> None:
+    def none_echoes() -> bool:
+        now = flows(client)
+        return all(now[name]["silent"] > seconds for name in names)
+
+    wait_for(none_echoes, 30, f"silence of {', '.join(sorted(names))}", 0.2)
+
+
+def module(hosts: Path, options: str, *words: str) -> Any:
+    """The module's answer through ansible, as users call it."""
+    command = [inventory.ansible_playbook().replace("ansible-playbook", "ansible"), NODE]
+    command += ["-i", str(hosts), "-m", "bpfops.calico.conntrack_entry", "-a", options, *words]
+    environment = {
+        **inventory.ansible_environment(),
+        "ANSIBLE_LOAD_CALLBACK_PLUGINS": "1",
+        "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.oneline",
+        "ANSIBLE_NOCOLOR": "1",
+    }
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    found = json.loads(done.stdout[done.stdout.index("{") :])
+    assert (done.returncode != 0) is bool(found.get("failed")), done.stdout + done.stderr
+    return found
+
+
+def keys(place: Path, family: int) -> set[bytes]:
+    """All keys of the table, by the lab's own tool."""
+    file = place / f"dump{family}-{time.monotonic_ns()}"
+    lab("dump", NODE, str(file), "--family", str(family))
+    size, record = (16, 104) if family == 4 else (40, 168)
+    data = file.read_bytes()
+    return {data[at : at + size] for at in range(0, len(data), record)}
+
+
+@pytest.fixture(scope="module")
+def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    shape = ("--nodes", "1", "--pods", "3", "--size", "600000")
+    lab("up", *shape, "--release", "3.29.7", "--ipv6", "--services")
+    path = tmp_path_factory.mktemp("inventory") / "hosts.yml"
+    path.write_text(lab("inventory"))
+    yield path
+    lab("down")
+
+
+@pytest.fixture(scope="module")
+def stuck(hosts: Path) -> set[str]:
+    """Names of the client's flows that are stuck; others of the same client are not."""
+    declare(DNS, UNTOUCHED)
+    lab("udp", "serve", NODE, "2", "5353")
+    host, host6 = node_address(4), node_address(6)
+    targets = {
+        "cluster4": f"{CLUSTER}:53",
+        "cluster6": f"[{CLUSTER6}]:53",
+        "balancer4": f"{BALANCER}:53",
+        "balancer6": f"[{BALANCER6}]:53",
+        "nodeport4": f"{host}:30053",
+        "nodeport6": f"[{host6}]:30053",
+        "other4": f"{OTHER}:53",
+        "other6": f"[{OTHER6}]:53",
+        "otherport": f"{host}:30054",
+        "pod4": BACKENDS[0],
+        "pod6": BACKENDS[1],
+    }
+    numbered = enumerate(targets.items(), 40001)
+    lab("udp", "send", NODE, "1", "old", *(f"{name}={n}@{to}" for n, (name, to) in numbered))
+    echoing("old", set(targets))
+    names = {name for name in targets if not name.startswith(("other", "pod"))}
+    declare(UNTOUCHED)
+    silent("old", names, 1)
+    declare(DNS, UNTOUCHED)
+    return names
+
+
+def test_the_defect(hosts: Path, stuck: set[str]) -> None:
+    """A client that comes later reaches the pod, the old one does not for all its packets."""
+    lab("udp", "send", NODE, "3", "new", f"a=41001@{CLUSTER}:53", f"b=41002@[{CLUSTER6}]:53")
+    echoing("new", {"a", "b"})
+    silent("old", stuck, 3)
+    echoing("old", set(flows("old")) - stuck)
+
+
+def test_only_the_stuck_entries_go(hosts: Path, stuck: set[str], tmp_path: Path) -> None:
+    for family in ("4", "6"):
+        lab("fill", NODE, str(FILLED), "--service", "--family", family)
+    before = {family: keys(tmp_path, family) for family in (4, 6)}
+    assert min(map(len, before.values())) > FILLED
+    options = "stale_udp=true calico_version=v3.29.7"
+    planned = module(hosts, options, "--check")
+    named = {(one["source"], one["destination"]) for one in planned["removed"]}
+    assert len(named) == len(planned["removed"]) == len(stuck) == 6
+    silent("old", stuck, 3)
+
+    refused = module(hosts, f"{options} max_deletions=5")
+    assert "6 entries match" in refused["msg"]
+
+    counts = {name: flow["echoed"] for name, flow in flows("old").items()}
+    done = module(hosts, options)
+    assert {(one["source"], one["destination"]) for one in done["removed"]} == named
+    echoing("old", set(counts))
+    assert all(flow["strange"] == 0 for flow in flows("old").values())
+
+    after = {family: keys(tmp_path, family) for family in (4, 6)}
+    # The repaired flows have entries of the same keys again, of another type, and their NAT_REV.
+    assert not before[4] - after[4] and not before[6] - after[6]
+    assert len(after[4] - before[4]) == len(after[6] - before[6]) == 3
+    assert not module(hosts, options)["changed"]
+
+
+def test_other_flows_noticed_nothing(hosts: Path, stuck: set[str]) -> None:
+    for client, names in (("old", set(flows("old")) - stuck), ("new", {"a", "b"})):
+        for name in names:
+            flow = flows(client)[name]
+            assert flow["echoed"] >= flow["sent"] - 3 and flow["strange"] == 0, name
