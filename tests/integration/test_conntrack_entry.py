@@ -62,6 +62,11 @@ def flows(client: str) -> dict[str, dict[str, Any]]:
     return dict(json.loads(lab("udp", "status", NODE))[client])
 
 
+def unanswered(client: str, name: str) -> int:
+    flow = flows(client)[name]
+    return int(flow["sent"] - flow["echoed"])
+
+
 def echoing(client: str, names: set[str]) -> None:
     """Wait until these flows, all others aside, have an echo within half a second."""
 
@@ -91,9 +96,9 @@ def module(hosts: Path, options: str, *words: str) -> Any:
         "ANSIBLE_NOCOLOR": "1",
     }
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    found = json.loads(done.stdout[done.stdout.index("{") :])
-    assert (done.returncode != 0) is bool(found.get("failed")), done.stdout + done.stderr
-    return found
+    head, _, answer = done.stdout.partition("{")
+    assert (done.returncode != 0) is ("FAILED!" in head), done.stdout + done.stderr
+    return json.loads("{" + answer)
 
 
 def keys(place: Path, family: int) -> set[bytes]:
@@ -158,6 +163,8 @@ def test_only_the_stuck_entries_go(hosts: Path, stuck: set[str], tmp_path: Path)
     before = {family: keys(tmp_path, family) for family in (4, 6)}
     assert min(map(len, before.values())) > FILLED
     options = "stale_udp=true calico_version=v3.29.7"
+    others = set(flows("old")) - stuck
+    lost = {name: unanswered("old", name) for name in others}
     planned = module(hosts, options, "--check")
     named = {(one["source"], one["destination"]) for one in planned["removed"]}
     assert len(named) == len(planned["removed"]) == len(stuck) == 6
@@ -166,21 +173,18 @@ def test_only_the_stuck_entries_go(hosts: Path, stuck: set[str], tmp_path: Path)
     refused = module(hosts, f"{options} max_deletions=5")
     assert "6 entries match" in refused["msg"]
 
-    counts = {name: flow["echoed"] for name, flow in flows("old").items()}
     done = module(hosts, options)
     assert {(one["source"], one["destination"]) for one in done["removed"]} == named
-    echoing("old", set(counts))
+    echoing("old", set(flows("old")))
     assert all(flow["strange"] == 0 for flow in flows("old").values())
+    # Nothing of the other flows got lost meanwhile; one datagram may be on its way.
+    wait_for(
+        lambda: all(unanswered("old", name) <= lost[name] + 1 for name in others),
+        *(30, "answers to flows that were not stuck", 0.1),
+    )
 
     after = {family: keys(tmp_path, family) for family in (4, 6)}
     # The repaired flows have entries of the same keys again, of another type, and their NAT_REV.
     assert not before[4] - after[4] and not before[6] - after[6]
     assert len(after[4] - before[4]) == len(after[6] - before[6]) == 3
     assert not module(hosts, options)["changed"]
-
-
-def test_other_flows_noticed_nothing(hosts: Path, stuck: set[str]) -> None:
-    for client, names in (("old", set(flows("old")) - stuck), ("new", {"a", "b"})):
-        for name in names:
-            flow = flows(client)[name]
-            assert flow["echoed"] >= flow["sent"] - 3 and flow["strange"] == 0, name
