@@ -158,7 +158,7 @@ def test_up_that_fails_leaves_nothing(tmp_path: Path) -> None:
     ("arguments", "environment", "sentence"),
     [
         (["up", "--nodes", "0"], {}, "--nodes is 0; use 1 to 100."),
-        (["up", "--pods", "-1"], {}, "--pods is -1; use 0 to 200."),
+        (["up", "--pods", "-1"], {}, "--pods is -1; use 0 to 250."),
         (["up", "--size", "0"], {}, "--size is 0; use 1 to 4294967295."),
         (["up", "--rootfs", "/proc"], {}, "--rootfs is /proc; it has no /usr/sbin/sshd."),
         (["up"], {"BPFOPS_LAB_NAME": "a-b"}, "BPFOPS_LAB_NAME is 'a-b'"),

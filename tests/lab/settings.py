@@ -17,7 +17,7 @@ POD_POOL = IPv4Network("10.65.0.0/16")
 POD_POOL6 = IPv6Network("fd00:10:65::/48")
 NODES6 = IPv6Network("fd00:10:77::/64")
 MAX_NODES = 100
-MAX_PODS = 200
+MAX_PODS = 250
 # ip-link(8) names have 15 characters: name + "-host" must fit.
 NAME = re.compile(r"[a-z][a-z0-9]{0,9}\Z")
 

@@ -179,7 +179,31 @@ def _value_size(shape: MapInfo) -> int:
 
 def load_pass(name: str, expected_attach_type: int = 0) -> int:
     """A SCHED_CLS program that lets packets pass (TC_ACT_UNSPEC)."""
-    code = struct.pack("<BBhi", 0xB7, 0, 0, -1) + struct.pack("<BBhi", 0x95, 0, 0, 0)
+    return _load(name, _code((0xB7, 0, 0, -1), (0x95, 0, 0, 0)), expected_attach_type)
+
+
+def load_log_filter(programs: int, expected_attach_type: int = 0) -> int:
+    """A log filter that no packet matches: it calls the main program that does not log.
+
+    The entry program has left that one's index in cb[0]; without it packets pass.
+    """
+    code = _code(
+        (0x18, 2 | 1 << 4, 0, programs),  # r2 = the program array
+        (0, 0, 0, 0),
+        (0x61, 3 | 1 << 4, 48, 0),  # r3 = skb->cb[0]
+        (0x85, 0, 0, 12),  # bpf_tail_call
+        (0xB7, 0, 0, -1),
+        (0x95, 0, 0, 0),
+    )
+    return _load("calico_log_filter", code, expected_attach_type)
+
+
+def _code(*instructions: tuple[int, int, int, int]) -> bytes:
+    """Instructions of opcode, registers, offset and immediate."""
+    return b"".join(struct.pack("<BBhi", *one) for one in instructions)
+
+
+def _load(name: str, code: bytes, expected_attach_type: int) -> int:
     opts = ProgOpts(ctypes.sizeof(ProgOpts), 0, expected_attach_type)
     made = LIB.bpf_prog_load(
         *(SCHED_CLS, name[:15].encode(), b"GPL", code, ctypes.c_size_t(len(code) // 8)),

@@ -18,7 +18,9 @@ INTERFACES = "cali*"
 PRIORITY, HANDLE = 49152, 1
 
 COUNTERS_PIN = Path("/sys/fs/bpf/lab_agent/lab_counters")
-COUNTERS = ("dropped_no_entry", "dropped_table_full", "dropped_create_failed")
+COUNTERS = ("dropped_no_entry", "dropped_table_full", "dropped_create_failed", "denied")
+# Pairs of addresses, filled from outside; see conntrack.bpf.c.
+DENIED_PIN = COUNTERS_PIN.with_name("lab_denied")
 
 
 class SizedMap(NamedTuple):

@@ -13,6 +13,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 from fnmatch import fnmatch
 from pathlib import Path
@@ -110,6 +111,7 @@ def _load_and_attach() -> tuple[dict[str, Any], libbpf.BpfObject]:
     loaded = libbpf.BpfObject(config.OBJECT)
     loaded.set_map(config.CONNTRACK.name, config.CONNTRACK.pin, size)
     loaded.set_map(config.COUNTERS_PIN.name, config.COUNTERS_PIN)
+    loaded.set_map(config.DENIED_PIN.name, config.DENIED_PIN)
     loaded.load()
     interfaces = [
         (ifindex, name)
@@ -158,7 +160,20 @@ def _serve(loaded: libbpf.BpfObject | felix.Felix | None) -> NoReturn:
     for source, target in ((null, 0), (log, 1), (log, 2)):
         os.dup2(source, target)
     os.chdir("/")
+    if isinstance(loaded, felix.Felix) and loaded.unequal:
+        threading.Thread(target=_keep_trying, args=(loaded,), daemon=True).start()
     if isinstance(loaded, felix.Felix) and loaded.plan.scan:
         scanner.Scanner(loaded).run(loaded.plan.scan)
     while True:
         signal.pause()
+
+
+def _keep_trying(process: felix.Felix) -> None:
+    """Attach again and again until all filters are alike."""
+    while process.unequal and process.plan.retry:
+        time.sleep(process.plan.retry)
+        process.retry()
+        state = {**json.loads(config.STATE_FILE.read_text()), "dirty": sorted(process.dirty)}
+        fresh = config.STATE_FILE.with_suffix(".new")
+        fresh.write_text(json.dumps(state))
+        fresh.replace(config.STATE_FILE)

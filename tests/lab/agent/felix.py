@@ -13,7 +13,7 @@ from typing import Any
 
 from . import bpf, config, filters, host, pinned, plan, records
 from .connect_time import ConnectTime
-from .filters import Interface
+from .filters import Interface, Place
 from .libbpf import BpfObject, LibbpfError
 from .map_rows import JUMP_26
 from .objects import Loader
@@ -27,13 +27,21 @@ HOOK_LETTERS = {False: ("E", "I"), True: ("I", "E")}
 DIRECTORIES_26 = ("igr", "egr")
 
 
+class UnequalError(Exception):
+    """felix up to 3.30 takes no workload for ready whose two filters differ."""
+
+
 class Felix:
-    """What a start has loaded and must hold until it ends."""
+    """What a start has loaded and must hold until it ends.
+
+    ``unequal``: the interfaces whose filters differ, which are dirty for no other reason.
+    """
 
     def __init__(self, wanted: Plan) -> None:
         self.plan = wanted
         self.maps = Maps(wanted)
         self.dirty: list[str] = []
+        self.unequal: list[Workload] = []
         self.workloads: list[Workload] = []
         self._connect_time = ConnectTime(wanted)
         self._loader = Loader(wanted)
@@ -61,6 +69,15 @@ class Felix:
             pinned.remove_old_jumps()
         return self._report()
 
+    def retry(self) -> None:
+        """Attach once more where filters differ, as any update of the dataplane makes felix do."""
+        again, self.unequal = self.unequal, []
+        for one in again:
+            self.dirty.remove(one.interface.name)
+            self._try_to_attach(one)
+        if not self.dirty:
+            pinned.remove_old_jumps()
+
     def program(self, one: Workload, hook: int) -> BpfObject:
         """Load the interface's own program for one hook."""
         data = globals_of(self.plan, one, hook, self._mains)
@@ -74,32 +91,43 @@ class Felix:
 
     def _try_to_attach(self, one: Workload) -> None:
         try:
-            for hook in (0, 1):
-                self._program(one, hook)
-        except LibbpfError as error:
+            places = [self._program(one, hook) for hook in (0, 1)]
+            self._compare(one, *places)
+        except (LibbpfError, UnequalError) as error:
             print(f"lab-agent: {one.interface.name}: {error}", file=sys.stderr)
             self.dirty.append(one.interface.name)
         else:
             if self.plan.tcx:
                 filters.remove_clsact(one.interface)
 
-    def _program(self, one: Workload, hook: int) -> None:
+    def _compare(self, one: Workload, ingress: Place | None, egress: Place | None) -> None:
+        if not self.plan.release.compares_filters or one.host or ingress == egress:
+            return
+        self.unequal.append(one)
+        raise UnequalError(
+            f"ingress qdisc info {ingress} does not equal egress qdisc info {egress}"
+        )
+
+    def _program(self, one: Workload, hook: int) -> Place | None:
         keeps_records = self.plan.release.preamble is ENTRY_26
         if keeps_records and records.current(one.interface, hook):
-            return
+            return None
         self._fill_jump_map(one, hook)
-        self._attach(one, hook)
+        place = self._attach(one, hook)
         if keeps_records:
             records.write(one.interface, hook)
+        return place
 
-    def _attach(self, one: Workload, hook: int) -> None:
+    def _attach(self, one: Workload, hook: int) -> Place | None:
         loaded = self.program(one, hook)
         program = loaded.program_fd(self.layout(one).entries[hook])
+        place = None
         if self.plan.tcx:
             filters.attach_tcx(program, one.interface, hook)
         else:
-            filters.attach(program, one.interface, hook, self.plan.release.attach)
+            place = filters.attach(program, one.interface, hook, self.plan.release.attach)
         loaded.close()
+        return place
 
     def _fill_programs(self) -> None:
         """Load each family's and hook's programs into consecutive slots."""
@@ -133,13 +161,18 @@ class Felix:
         if self.plan.release.preamble is ENTRY_26:
             self._fill_jump_map_26(self._jump_pins(one, hook)["cali_jump"], one, hook)
         kind = self._loader.tc_types[hook]
-        jump = self.plan.release.jump_maps[hook][1]
+        progs, jump = self.plan.release.jump_maps[hook]
         for (family, of_hook), slot in one.policies.items():
             if of_hook == hook:
                 name = f"p{family[1]}{HOOK_LETTERS[one.host][hook]}_{one.interface.name}"
-                program = bpf.load_pass(name, kind)
-                bpf.set_program(self.maps.fds[jump], slot, program)
-                os.close(program)
+                self._put(jump, slot, bpf.load_pass(name, kind))
+        if one.logs:
+            logging = bpf.load_log_filter(self.maps.fds[progs], kind)
+            self._put(jump, one.filters[hook], logging)
+
+    def _put(self, jump: str, slot: int, program: int) -> None:
+        bpf.set_program(self.maps.fds[jump], slot, program)
+        os.close(program)
 
     def _fill_jump_map_26(self, pin: Path, one: Workload, hook: int) -> None:
         fd = bpf.opened(pin)

@@ -26,6 +26,13 @@ class Filter(NamedTuple):
     program: int
 
 
+class Place(NamedTuple):
+    """Where a filter is on its hook."""
+
+    preference: int
+    handle: int
+
+
 class Interface(NamedTuple):
     """A workload's interface."""
 
@@ -45,18 +52,22 @@ def existing(interface: Interface, hook: int) -> list[Filter]:
     return sorted(found, reverse=True)
 
 
-def attach(program: int, interface: Interface, hook: int, behaviour: str) -> None:
-    """Add the program's filter and deal with earlier ones as the release does."""
+def attach(program: int, interface: Interface, hook: int, behaviour: str) -> Place:
+    """Add the program's filter and deal with earlier ones as the release does.
+
+    Returns where it is.
+    """
     before = existing(interface, hook)
     preference = handle = 0
     if before and behaviour != DECREMENT:
         preference = before[0].preference
     if before and behaviour == REPLACE:
         handle = before[0].handle
-    libbpf.attach_filter(program, interface.number, POINTS[hook], preference, handle)
+    place = libbpf.attach_filter(program, interface.number, POINTS[hook], preference, handle)
     if behaviour != REPLACE:
         for old in before:
             remove(interface, hook, old)
+    return Place(*place)
 
 
 def remove(interface: Interface, hook: int, old: Filter) -> None:

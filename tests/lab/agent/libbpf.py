@@ -151,10 +151,10 @@ class BpfObject:
         return ctypes.c_void_p(found)
 
 
-def attach_filter(fd: int, ifindex: int, point: int, priority: int, handle: int) -> None:
+def attach_filter(fd: int, ifindex: int, point: int, priority: int, handle: int) -> tuple[int, int]:
     """Add a direct-action filter; with a handle, replace the one at this place in one step.
 
-    0 lets the kernel choose the handle or the priority.
+    0 lets the kernel choose the handle or the priority. Returns priority and handle.
     """
     hook = TcHook(ctypes.sizeof(TcHook), ifindex, point)
     _create_clsact(hook)
@@ -162,6 +162,7 @@ def attach_filter(fd: int, ifindex: int, point: int, priority: int, handle: int)
     opts = TcOpts(ctypes.sizeof(TcOpts), fd, flags, 0, handle, priority)
     result = LIB.bpf_tc_attach(ctypes.byref(hook), ctypes.byref(opts))
     checked(f"attaching a filter to interface {ifindex}", result)
+    return opts.priority, opts.handle
 
 
 def _create_clsact(hook: TcHook) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from . import bpf, map_rows, plan
+from . import bpf, config, map_rows, plan
 from .libbpf import BpfObject, MapShape
 from .map_rows import MapRow
 from .pinned import PINS
@@ -50,7 +50,9 @@ class Loader:
         self._bind(loaded, f"cali_{family}_ct3", row, sized=True, family=family)
         for symbol in SERVICE_MAPS if services else ():
             self._bind(loaded, symbol, self._row(symbol), sized=True, family=family)
-        loaded.set_map("lab_counters", Path("/sys/fs/bpf/lab_agent/lab_counters"))
+        loaded.set_map(config.COUNTERS_PIN.name, config.COUNTERS_PIN)
+        if family == "v4":
+            loaded.set_map(config.DENIED_PIN.name, config.DENIED_PIN)
         loaded.set_attach_type(name, self.tc_types[hook])
         loaded.load()
         return loaded.program_fd(name)

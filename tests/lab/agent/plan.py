@@ -7,7 +7,7 @@ import configparser
 from pathlib import Path
 from typing import NamedTuple
 
-from . import bpf, config
+from . import bpf, config, logs
 from .config import ConfigError
 from .libbpf import LIB
 from .map_rows import CONNTRACK_SIZE, MapRow
@@ -35,6 +35,9 @@ class Plan(NamedTuple):
     host: bool = False
     # Pods reach Services, by the NAT and route maps.
     services: bool = False
+    # Seconds between attempts at an interface whose two filters differ.
+    retry: int = 5
+    logs: logs.Logs = logs.Logs()
 
     @property
     def ipv6(self) -> bool:
@@ -68,11 +71,13 @@ def read() -> Plan | None:
         families,
         tcx,
         _checked(defects, release, tcx),
-        _seconds(section),
+        _seconds(section, "scan", 0),
         _yes(section, "bootstrap", no_bootstrap),
         config.choice("BPFEnabled", ("true", "false")) == "true",
         _yes(section, "host"),
         _yes(section, "services"),
+        _seconds(section, "retry", 5),
+        logs.read(),
     )
 
 
@@ -84,10 +89,10 @@ def _yes(section: configparser.ConfigParser, key: str, only_no: str = "") -> boo
     return text == "yes"
 
 
-def _seconds(section: configparser.ConfigParser) -> int:
-    text = section.get("lab", "scan", fallback="0")
+def _seconds(section: configparser.ConfigParser, key: str, default: int) -> int:
+    text = section.get("lab", key, fallback=str(default))
     if not text.isdecimal() or int(text) > 3600:
-        raise ConfigError(f"scan in {CONFIG} is {text!r}; use 0 (never) to 3600 seconds.")
+        raise ConfigError(f"{key} in {CONFIG} is {text!r}; use 0 (never) to 3600 seconds.")
     return int(text)
 
 

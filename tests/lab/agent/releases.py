@@ -93,8 +93,11 @@ class Release(NamedTuple):
     sizes_in_preamble: bool = True
     # A pin of other key or value size is replaced without a copy.
     checks_sizes: bool = True
-    # An index that debug logging left in ifstate is used again after a restart.
+    # An index that debug logging left in ifstate is used again after a restart, and with level
+    # Debug all interfaces have one, also those that no filter names.
     keeps_log_filter: bool = False
+    # A workload whose two filters differ in preference or handle is never taken for ready.
+    compares_filters: bool = True
     # Families whose conntrack map gets the delta copy when IPv6 is enabled.
     delta_with_ipv6: tuple[str, ...] = ("v6",)
     # Reads bpf_ct_map_size and the size for each CPU.
@@ -132,6 +135,7 @@ _26 = Release(
     DECREMENT,
     _same("cali_jump3", "cali_jump3"),
     checks_sizes=False,
+    compares_filters=False,
     ctlb_all_hooks=True,
     cleans_all_pins=False,
     special_devices=False,
@@ -188,6 +192,7 @@ _31_2 = _30_7._replace(
     common=rows.COMMON_31_2,
     family=rows.FAMILY_31_2,
     preamble=PREAMBLE_31,
+    compares_filters=False,
     tcx=True,
     delta_with_ipv6=("v4", "v6"),
     bootstraps=True,

@@ -32,6 +32,8 @@ class Workload(NamedTuple):
     policies: dict[tuple[str, int], int]
     filters: dict[int, int]
     host: bool = False
+    # Whether there are programs at the indices of its filters.
+    logs: bool = False
 
 
 class Slots:
@@ -88,16 +90,18 @@ class IfState:
 
     def _assign(self, interface: Interface, entry: bytes, slots: Slots, *, host: bool) -> Workload:
         release = self._plan.release
+        logs = bool(self._layout.filters) and self._plan.logs.of(interface.name, host=host)
+        stale = "stale_log_filter" in self._plan.defects
+        stale = stale or (release.keeps_log_filter and self._plan.logs.debug)
         policies, filters = {}, {}
         for offset, family, hook in self._policy_fields(host):
             jump_map = release.jump_maps[hook][1]
             policies[family, hook] = slots.take(jump_map, _index(entry, offset))
         for offset, hook in self._filter_fields(host):
             index = _index(entry, offset)
-            stale = "stale_log_filter" in self._plan.defects
-            if stale or (index is not None and release.keeps_log_filter):
+            if logs or stale or (index is not None and release.keeps_log_filter):
                 filters[hook] = slots.take(release.jump_maps[hook][1], index)
-        return Workload(interface, policies, filters, host)
+        return Workload(interface, policies, filters, host, logs)
 
     def _read(self, interface: Interface) -> bytes:
         return bpf.lookup(self._fd, struct.pack("<I", interface.number)) or b""

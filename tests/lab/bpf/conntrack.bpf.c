@@ -43,6 +43,7 @@ enum lab_counter {
 	DROPPED_NO_ENTRY,
 	DROPPED_TABLE_FULL,
 	DROPPED_CREATE_FAILED,
+	DENIED,
 	LAB_COUNTERS,
 };
 
@@ -54,6 +55,20 @@ struct {
 } lab_counters SEC(".maps");
 
 enum direction { FROM_POD, TO_POD };
+
+#ifndef IPV6
+/* The policy of the node's pods: flows from one address to another that are denied. */
+struct denied_flow {
+	struct ct_addr saddr, daddr;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__type(key, struct denied_flow);
+	__type(value, __u8);
+	__uint(max_entries, 1024);
+} lab_denied SEC(".maps");
+#endif
 
 struct packet {
 	struct ct_key key;
@@ -266,6 +281,18 @@ static __always_inline void fill_new(struct ct_value *value, const struct packet
 	value->orig_saddr = p->saddr;
 }
 
+static __always_inline bool denied(const struct packet *p)
+{
+#ifdef IPV6
+	return false;
+#else
+	struct denied_flow flow = { p->saddr, p->daddr };
+
+	return bpf_map_lookup_elem(&lab_denied, &flow);
+#endif
+}
+
+/* As in Calico, a flow that has an entry is not asked about again. */
 static __always_inline int create(struct __sk_buff *skb, const struct packet *p,
 				  enum direction direction, __u64 flags)
 {
@@ -273,6 +300,8 @@ static __always_inline int create(struct __sk_buff *skb, const struct packet *p,
 	struct ct_value *other;
 	long error;
 
+	if (denied(p))
+		return drop(DENIED);
 	fill_new(&value, p);
 	note_packet(skb, &value, p, direction);
 	error = bpf_map_update_elem(&conntrack, &p->key, &value, flags);

@@ -22,13 +22,15 @@ def add(commands: Commands) -> None:
     start.add_argument("--udp", type=int, default=6, help="streams")
     start.add_argument("--interval", type=float, default=0.1, help="seconds between messages")
     start.add_argument("--family", choices=("4", "6", "both"), default="4")
+    start.add_argument("--policy", action="store_true", help="each pod has a peer that is denied")
     start.set_defaults(command=_start)
     actions.add_parser("status", help="figures so far, as JSON").set_defaults(command=_status)
     actions.add_parser("stop", help="end; final figures").set_defaults(command=_stop)
 
 
 def _start(settings: Settings, arguments: argparse.Namespace) -> None:
-    wish = control.Wish(arguments.tcp, arguments.udp, arguments.interval, arguments.family)
+    flows = arguments.tcp, arguments.udp, arguments.interval, arguments.family
+    wish = control.Wish(*flows, arguments.policy)
     control.start(settings, wish)
 
 

@@ -18,6 +18,7 @@ from tests.lab.errors import LabError
 from tests.lab.node import Node
 from tests.lab.settings import Settings, pod_address, pod_address6
 from tests.lab.shell import wait_for
+from tests.lab.traffic import policy
 from tests.lab.traffic.report import summary
 
 WORKER = Path(__file__).with_name("worker.py")
@@ -43,6 +44,7 @@ class Wish:
     udp: int
     interval: float
     family: str = "4"
+    policy: bool = False
 
     def check(self) -> None:
         """Raise LabError for a value that cannot work."""
@@ -61,10 +63,20 @@ class Plan:
     udp: list[Flow]
     interval: float
     started: float
+    # Flows that must not come through; the node that denies each, in the same order.
+    denied: list[Flow]
+    guards: list[int]
+
+    def pairs(self) -> list[tuple[int, tuple[int, int], tuple[int, int]]]:
+        """The policy: node, source and target."""
+        return [
+            (guard, flow.source, flow.target)
+            for guard, flow in zip(self.guards, self.denied, strict=True)
+        ]
 
     def endpoints(self) -> list[tuple[int, int]]:
         """Every (node, pod) that takes part."""
-        flows = [*self.tcp, *self.udp]
+        flows = [*self.tcp, *self.udp, *self.denied]
         return sorted({flow.source for flow in flows} | {flow.target for flow in flows})
 
 
@@ -75,11 +87,14 @@ def start(settings: Settings, wish: Wish) -> None:
         raise LabError("Traffic runs already; use `traffic stop` first.")
     places = _places(settings)
     families = (4, 6) if wish.family == "both" else (int(wish.family),)
+    pairs = list(policy.denied_pairs(places)) if wish.policy else []
     plan = Plan(
         [_flow(number, places, families) for number in range(wish.tcp)],
         [_flow(number, places, families) for number in range(wish.udp)],
         wish.interval,
         time.time(),
+        [Flow(number, source, target, 4) for number, (_, source, target) in enumerate(pairs)],
+        [guard for guard, _, _ in pairs],
     )
     _plan_file(settings).write_text(json.dumps(asdict(plan)))
     try:
@@ -97,6 +112,10 @@ def _start(settings: Settings, plan: Plan) -> None:
     for endpoint in plan.endpoints():
         _ask(settings, endpoint, "go")
     wait_for(lambda: _flowing(status(settings)), 20, "all flows to have had an echo", 0.1)
+    if plan.denied:
+        policy.enforce(settings, plan.pairs())
+        for endpoint in plan.endpoints():
+            _ask(settings, endpoint, "enforced")
 
 
 def status(settings: Settings) -> dict[str, Any]:
@@ -115,6 +134,7 @@ def stop(settings: Settings) -> dict[str, Any]:
         report = _collect(settings, plan, "report")
     for endpoint in plan.endpoints():
         _ask(settings, endpoint, "exit")
+    policy.lift(settings, plan.pairs())
     for one in node.existing(settings):
         if one.pid():
             shutil.rmtree(one.root() / DIRECTORY, ignore_errors=True)
@@ -137,8 +157,9 @@ def without_progress(settings: Settings, seconds: float = 10) -> list[str]:
 def _flowing(report: dict[str, Any]) -> bool:
     if report["dead"]:
         raise LabError(f"Traffic does not flow: {report['dead'][:3]}")
-    tcp, udp = report["total"]["tcp"], report["total"]["udp"]
-    return bool(tcp["talking"] == tcp["flows"] and udp["talking"] == udp["flows"])
+    tcp, udp, denied = (report["total"][kind] for kind in ("tcp", "udp", "denied"))
+    every = (tcp, "talking"), (udp, "talking"), (denied, "probed")
+    return all(figures[heard] == figures["flows"] for figures, heard in every)
 
 
 def _places(settings: Settings) -> list[list[tuple[int, int]]]:
@@ -178,6 +199,7 @@ def _launch(settings: Settings, plan: Plan, endpoint: tuple[int, int]) -> None:
         "interval": plan.interval,
         "tcp": _assigned(plan.tcp, endpoint),
         "udp": _assigned(plan.udp, endpoint),
+        "denied": _assigned(plan.denied, endpoint),
     }
     (directory / f"pod{pod}.json").write_text(json.dumps(work))
     files = [f"/{DIRECTORY}/{name}" for name in ("worker.py", f"pod{pod}.json", f"pod{pod}.sock")]
@@ -200,6 +222,7 @@ def _address(flow: Flow) -> str:
 def _collect(settings: Settings, plan: Plan, command: str) -> dict[str, Any]:
     answers = {endpoint: _ask(settings, endpoint, command) for endpoint in plan.endpoints()}
     planned = {"tcp": _sources(plan.tcp), "udp": _sources(plan.udp)}
+    planned["denied"] = _sources(plan.denied)
     return summary(planned, answers, time.time() - plan.started)
 
 
@@ -236,6 +259,6 @@ def _plan(settings: Settings) -> Plan:
             Flow(one["number"], tuple(one["source"]), tuple(one["target"]), one["family"])
             for one in text[kind]
         ]
-        for kind in ("tcp", "udp")
+        for kind in ("tcp", "udp", "denied")
     }
-    return Plan(flows["tcp"], flows["udp"], text["interval"], text["started"])
+    return Plan(**{**text, **flows})

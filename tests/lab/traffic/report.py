@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -19,6 +20,7 @@ TCP = (
     "segments_retransmitted",
 )
 UDP = ("flows", "talking", "sent", "received", "lost", "waiting")
+DENIED = ("flows", "probed", "sent", "through")
 
 
 def summary(
@@ -29,6 +31,13 @@ def summary(
     """Figures by node of origin and in total, why flows ended, and echoes by flow."""
     nodes = {f"node{index}": _empty() for index, _ in answers}
     total, dead, echoes = _empty(), [], {}
+    arrived = _arrived(answers)
+    for number, source in planned["denied"]:
+        flow = _find(answers[source], "denied", number)
+        for figures in (nodes[f"node{source[0]}"], total):
+            _add_denied(
+                figures["denied"], flow, arrived["probed"][number], arrived["through"][number]
+            )
     for kind, add in (("tcp", _add_tcp), ("udp", _add_udp)):
         for number, source in planned[kind]:
             flow = _find(answers[source], kind, number)
@@ -47,11 +56,22 @@ def summary(
         "total": total,
         "dead": dead,
         "echoes": echoes,
+        "through": {f"denied{number}": count for number, count in arrived["through"].items()},
     }
 
 
 def _empty() -> dict[str, dict[str, int]]:
-    return {"tcp": dict.fromkeys(TCP, 0), "udp": dict.fromkeys(UDP, 0)}
+    names = {"tcp": TCP, "udp": UDP, "denied": DENIED}
+    return {kind: dict.fromkeys(of_kind, 0) for kind, of_kind in names.items()}
+
+
+def _arrived(answers: dict[Endpoint, dict[str, Any] | None]) -> dict[str, Counter[int]]:
+    """Datagrams of denied flows by number, before the policy and under it, at all pods."""
+    found: dict[str, Counter[int]] = {"probed": Counter(), "through": Counter()}
+    for answer in filter(None, answers.values()):
+        for kind, counted in found.items():
+            counted.update({int(number): count for number, count in answer[kind].items()})
+    return found
 
 
 def _find(answer: dict[str, Any] | None, kind: str, number: int) -> dict[str, Any] | None:
@@ -89,3 +109,12 @@ def _add_udp(figures: dict[str, int], flow: dict[str, Any] | None) -> None:
     figures["talking"] += flow["received"] > 0
     for name in ("sent", "received", "lost", "waiting"):
         figures[name] += flow[name]
+
+
+def _add_denied(
+    figures: dict[str, int], flow: dict[str, Any] | None, probed: int, through: int
+) -> None:
+    figures["flows"] += 1
+    figures["probed"] += probed > 0
+    figures["sent"] += flow["sent"] if flow else 0
+    figures["through"] += through

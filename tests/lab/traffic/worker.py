@@ -2,7 +2,7 @@
 """One pod's end of the traffic: echo servers, and the flows that start here.
 
 Runs in the pod with Python 3.8 and the standard library.  A Unix socket takes
-one command per connection: go, report, halt, exit.
+one command per connection: go, enforced, report, halt, exit.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 TCP_PORT, UDP_PORT = 7000, 7001
+# Datagrams to a peer that a policy denies; those from PROBE_PORT are sent before it is in force.
+DENIED_PORT, PROBE_PORT = 7002, 7003
 MESSAGE = struct.Struct("!QQ")  # flow, sequence number
 CONNECT_SECONDS = 10
 # A message or datagram without an echo for this long is not just on its way.
@@ -126,6 +128,53 @@ class UdpFlow(asyncio.DatagramProtocol):
         }
 
 
+class DeniedFlow:
+    """Datagrams that a policy has to stop; always of the same flow, that has no entry."""
+
+    def __init__(self, number: int, address: str) -> None:
+        self.number, self.address = number, address
+        self.sent = 0
+
+    async def run(self, interval: float, halted: asyncio.Event, sinks: DeniedSinks) -> None:
+        while not halted.is_set():
+            sinks.send(MESSAGE.pack(self.number, self.sent), self.address)
+            self.sent += sinks.enforced
+            await asyncio.sleep(interval)
+
+    def report(self) -> dict[str, Any]:
+        return {"flow": self.number, "sent": self.sent}
+
+
+class DeniedSinks:
+    """Both ends of all denied flows of a pod: sends, and counts by flow what arrives."""
+
+    def __init__(self, address: str) -> None:
+        self.enforced = False
+        self.probed: dict[int, int] = {}
+        self.through: dict[int, int] = {}
+        self._probe = _datagrams(address, PROBE_PORT)
+        self._denied = _datagrams(address, DENIED_PORT)
+        asyncio.get_running_loop().add_reader(self._denied, self._read)
+
+    def send(self, data: bytes, address: str) -> None:
+        with contextlib.suppress(OSError):
+            source = self._denied if self.enforced else self._probe
+            source.sendto(data, (address, DENIED_PORT))
+
+    def _read(self) -> None:
+        data, (_, port) = self._denied.recvfrom(MESSAGE.size)
+        number = MESSAGE.unpack(data)[0]
+        counted = self.probed if port == PROBE_PORT else self.through
+        counted[number] = counted.get(number, 0) + 1
+
+
+def _datagrams(address: str, port: int) -> socket.socket:
+    made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    made.setblocking(False)
+    made.bind((address, port))
+    return made
+
+
 class UdpEcho(asyncio.DatagramProtocol):
     """Sends every datagram back."""
 
@@ -143,6 +192,7 @@ class Worker:
         self.plan = plan
         self.tcp = [TcpFlow(flow["number"], flow["address"]) for flow in plan["tcp"]]
         self.udp = [UdpFlow(flow["number"], flow["address"]) for flow in plan["udp"]]
+        self.denied = [DeniedFlow(flow["number"], flow["address"]) for flow in plan["denied"]]
         self.served: list[Resent] = []
         self.halted = asyncio.Event()
         self.done = asyncio.Event()
@@ -150,6 +200,7 @@ class Worker:
 
     async def run(self, control: Path) -> None:
         loop = asyncio.get_running_loop()
+        self.sinks = DeniedSinks(self.plan["bind"][0])
         await asyncio.start_server(self._echo, self.plan["bind"], TCP_PORT, backlog=1024)
         for address in self.plan["bind"]:
             await loop.create_datagram_endpoint(UdpEcho, local_addr=(address, UDP_PORT))
@@ -166,6 +217,8 @@ class Worker:
         command = (await reader.readline()).decode().strip()
         if command == "go":
             self._go()
+        elif command == "enforced":
+            self.sinks.enforced = True
         elif command == "halt":
             self.halted.set()
         writer.write(json.dumps(self._report()).encode())
@@ -177,12 +230,17 @@ class Worker:
     def _go(self) -> None:
         interval = self.plan["interval"]
         flows: list[TcpFlow | UdpFlow] = [*self.tcp, *self.udp]
-        self.tasks = [asyncio.ensure_future(flow.run(interval, self.halted)) for flow in flows]
+        runs = [flow.run(interval, self.halted) for flow in flows]
+        runs += [flow.run(interval, self.halted, self.sinks) for flow in self.denied]
+        self.tasks = [asyncio.ensure_future(run) for run in runs]
 
     def _report(self) -> dict[str, Any]:
         return {
             "tcp": [flow.report() for flow in self.tcp],
             "udp": [flow.report() for flow in self.udp],
+            "denied": [flow.report() for flow in self.denied],
+            "probed": self.sinks.probed,
+            "through": self.sinks.through,
             "served_retransmitted": sum(resent.count() for resent in self.served),
         }
 
