@@ -40,6 +40,20 @@ options:
         as soon as the interface changes.
     type: bool
     default: false
+  logging_ends:
+    description:
+      - Says that the log level is no longer Debug when felix starts next.
+      - Then V(ifstate) resets log filters that are there, too, which an affected release would
+        otherwise call for on after that start.
+    type: bool
+    default: false
+  watch_trace:
+    description:
+      - Seconds to listen afterwards to what programs print into the kernel's trace, at most 600;
+        V(0) does not listen. Nothing is taken from other readers of the trace. Left out in check
+        mode.
+    type: int
+    default: 0
   interfaces:
     description: Names of interfaces, or patterns of names.
     type: list
@@ -72,6 +86,10 @@ EXAMPLES = r"""
   bpfops.calico.log_filter:
     method: both
     felix_about_to_restart: true
+
+- name: Which interfaces still complain
+  bpfops.calico.log_filter:
+    watch_trace: 5
 """
 
 RETURN = r"""
@@ -97,6 +115,23 @@ felix:
   description: Whether felix was found V(running) or V(stopped).
   returned: success
   type: str
+trace:
+  description:
+    - What was heard within O(watch_trace) seconds; null when nobody listened, with a warning where
+      that is not possible.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    interface:
+      description: Name of the interface.
+      type: str
+    slot:
+      description: The element of the program array that its program does not find.
+      type: int
+    lines:
+      description: How often it said so.
+      type: int
 log_filters:
   description:
     - The calls of log filters that are not there, after the task; in check mode as they would be.
@@ -123,10 +158,12 @@ log_filters:
 
 from typing import Any, Mapping
 
+from ..module_utils._errors import UnsupportedError
 from ..module_utils._execute.log_filter import carry_out, unfinished
 from ..module_utils._observe.log_filter import observe
+from ..module_utils._observe.trace import missed_calls
 from ..module_utils._plan.findings import finding_facts
-from ..module_utils._plan.log_filter import Observed, Plan, desired, plan
+from ..module_utils._plan.log_filter import Desired, Observed, Plan, desired, plan
 from ..module_utils._plan.log_filter_facts import calls_after, states
 from ..module_utils._runner import Result, Steps, converge, run_module
 
@@ -137,6 +174,8 @@ ARGUMENT_SPEC: dict[str, Any] = {
         "default": "passthrough",
     },
     "felix_about_to_restart": {"type": "bool", "default": False},
+    "logging_ends": {"type": "bool", "default": False},
+    "watch_trace": {"type": "int", "default": 0},
     "interfaces": {"type": "list", "elements": "str", "default": ["*"]},
     "bpffs": {"type": "path", "default": "/sys/fs/bpf"},
     "pin_dir": {"type": "path"},
@@ -162,6 +201,7 @@ def work(params: Mapping[str, Any], check_mode: bool) -> Result:
             facts={
                 "felix": "running" if seen.felix else "stopped",
                 "log_filters": calls_after(wanted, seen, planned),
+                "trace": None,
             },
             warnings=(*planned.warnings, *notes),
             findings=finding_facts(planned.findings),
@@ -174,7 +214,19 @@ def work(params: Mapping[str, Any], check_mode: bool) -> Result:
         unfinished=lambda planned: list(unfinished(planned)),
         show=show,
     )
-    return converge(steps, check_mode, params["lock_timeout"])
+    done = converge(steps, check_mode, params["lock_timeout"])
+    return done if check_mode else with_trace(wanted, done)
+
+
+def with_trace(wanted: Desired, done: Result) -> Result:
+    """The result with what the trace says afterwards."""
+    if not wanted.watch_trace:
+        return done
+    try:
+        heard = missed_calls(wanted.means, wanted.watch_trace)
+    except UnsupportedError as error:
+        return done._replace(warnings=(*done.warnings, str(error)))
+    return done._replace(facts={**done.facts, "trace": heard})
 
 
 def main() -> None:

@@ -228,7 +228,8 @@ class LogNode:
 
 def text(node: LogNode, hook: str) -> str:
     """What the entry program prints, other than any other test's."""
-    return f"bpfops {os.getpid()} {hook} failed to call log filter"
+    where = f"iface {NAME:-<15} failed to call log filter {SLOTS[hook]}"
+    return f"{os.getpid()} tc_preamble {where}"
 
 
 def _map(register: int, fd: int) -> bytes:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""log_filter on real entry programs: the trace falls silent, packets pass, entries are reset."""
+"""log_filter on real entry programs: slots are filled, packets pass, entries are reset."""
 
 from __future__ import annotations
 
@@ -14,65 +14,18 @@ from typing import Any
 import pytest
 
 from ansible_collections.bpfops.calico.plugins.module_utils import _errors as errors
-from ansible_collections.bpfops.calico.plugins.module_utils._runner import Result
 from ansible_collections.bpfops.calico.plugins.modules import log_filter
-from tests.kernel.log_state import MAIN, NAME, SHAPES, SLOTS, LogNode, felix, sent, text, trace
+from tests.kernel.log_filter_runs import HOOKS, PACKETS, calling, fill, program, run
+from tests.kernel.log_state import MAIN, NAME, SHAPES, SLOTS, LogNode, felix, sent
 from tests.kernel.node_state import NONE
 from tests.kernel.private import private_network
-from tests.kernel.support import bpftool
 from tests.observe import rawbpf
-
-HOOKS = ("ingress", "egress")
-PACKETS = 20
 
 
 @pytest.fixture(params=sorted(SHAPES))
 def node(pins: Path, request: pytest.FixtureRequest) -> Iterator[LogNode]:
-    """An interface that calls two empty slots."""
-    pytest.importorskip("pyroute2")
-    with private_network():
-        made = LogNode(pins, request.param)
-        for hook in HOOKS:
-            made.attach(hook, SLOTS[hook])
-        made.state((26, 27))
+    with calling(pins, request.param) as made:
         yield made
-        made.close()
-
-
-def run(node: LogNode, check: bool = False, **params: Any) -> Result:
-    defaults = {name: spec.get("default") for name, spec in log_filter.ARGUMENT_SPEC.items()}
-    return log_filter.work({**defaults, "bpffs": str(node.root), **params}, check)
-
-
-def program(number: int | None) -> dict[str, Any]:
-    return dict(bpftool("prog", "show", "id", str(number)))
-
-
-def test_the_trace_is_silent_and_packets_pass(node: LogNode, tmp_path: Path) -> None:
-    """Others may empty the trace meanwhile, so lines may be missing; the counters are exact."""
-    with trace(tmp_path / "trace") as file:
-
-        def lines() -> list[int]:
-            said = file.read_text("utf-8", "replace") if file else ""
-            return [said.count(text(node, hook)) for hook in HOOKS]
-
-        rounds = 0
-        while rounds < 20:
-            rounds += 1
-            assert [sent(PACKETS, hook) for hook in HOOKS] == [PACKETS, PACKETS]
-            if not file or all(lines()):
-                break
-        assert not file or all(lines())
-        before = node.counted()
-        assert before == (2 * PACKETS * rounds, 2 * PACKETS * rounds)
-        done = run(node)
-        assert len(done.actions) == 2
-        noisy = lines()
-        assert [sent(PACKETS, hook) for hook in HOOKS] == [PACKETS, PACKETS]
-        assert node.counted() == (before[0], before[1] + 2 * PACKETS)
-        assert all(now <= then for now, then in zip(lines(), noisy, strict=True))
-    assert [one["code"] for one in done.findings] == ["LOG_FILTER_STALE"]
-    assert [one["passed_through"] for one in done.facts["log_filters"]] == [True, True]
 
 
 def test_what_is_in_the_slots(node: LogNode) -> None:
@@ -143,10 +96,7 @@ def test_a_program_that_is_no_longer_needed_is_taken_out(node: LogNode) -> None:
 
 def test_a_log_filter_that_is_there_is_left_alone(node: LogNode) -> None:
     run(node)
-    fd = rawbpf.load_program(rawbpf.SCHED_CLS, rawbpf.returning(0), "calico_log_filt")
-    for hook in HOOKS:
-        slot = struct.pack("<I", SLOTS[hook])
-        rawbpf.put(node.arrays(hook)[0], slot, struct.pack("<I", fd))
+    fill(node)
     before, array = node.entry(), node.arrays("ingress")[1]
     lost = rawbpf.load_program(rawbpf.SCHED_CLS, rawbpf.using(array, 0), "bpfops_pass30")
     done = run(node, method="both", felix_about_to_restart=True)
@@ -214,6 +164,25 @@ def test_releases_that_reset_it_themselves(node: LogNode, release: str, written:
     done = run(node, method="ifstate", calico_version=release)
     assert bool(done.actions) == written
     assert bool(done.warnings) != written
+
+
+@pytest.mark.parametrize("node", ["3.28"], indirect=True)
+@pytest.mark.parametrize(("release", "written"), [("3.28.2", True), ("3.28.3", False)])
+def test_log_filters_that_are_there_end_with_the_logging(
+    node: LogNode, release: str, written: bool
+) -> None:
+    fill(node)
+    before = node.entry()
+    assert run(node, method="both", calico_version=release).actions == ()
+    assert run(node, method="passthrough", logging_ends=True).actions == ()
+    planned = run(node, check=True, logging_ends=True, method="both", calico_version=release)
+    assert node.entry() == before
+    done = run(node, logging_ends=True, method="both", calico_version=release)
+    assert (done, done.warnings) == (planned, ())
+    assert node.entry() == (before[:-8] + b"\xff" * 8 if written else before)
+    assert (done.before != done.after) == written
+    assert program(node.slot("ingress"))["name"] == "calico_log_filt"
+    assert run(node, logging_ends=True, method="both", calico_version=release).actions == ()
 
 
 @pytest.mark.parametrize("node", ["3.28"], indirect=True)

@@ -63,6 +63,8 @@ def task(**params: Any) -> Desired:
         "method": "both",
         "interfaces": ["*"],
         "felix_about_to_restart": False,
+        "logging_ends": False,
+        "watch_trace": 0,
         "bpffs": "/b",
         "pin_dir": None,
         "calico_version": None,

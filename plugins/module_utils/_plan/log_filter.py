@@ -17,6 +17,8 @@ from .tc_hooks import unproven
 from .tc_task import stated_release
 
 CODE = "LOG_FILTER_STALE"
+LONGEST_WATCH = 600
+"""Seconds."""
 
 
 class Desired(NamedTuple):
@@ -25,6 +27,8 @@ class Desired(NamedTuple):
     method: str
     interfaces: tuple[str, ...]
     felix_about_to_restart: bool
+    logging_ends: bool
+    watch_trace: int
     bpffs: str
     pin_dir: str
     release: VersionSet | None
@@ -38,6 +42,10 @@ class Desired(NamedTuple):
     def passes_through(self) -> bool:
         """Whether programs are to be put into empty slots."""
         return self.method in ("passthrough", "both")
+
+    def ends(self, call: Call) -> bool:
+        """Whether the index of a call is to be forgotten."""
+        return self.means(call.interface) and (call.stale or self.logging_ends)
 
     def means(self, interface: str) -> bool:
         """Whether the task is about an interface."""
@@ -161,10 +169,13 @@ def desired(params: Mapping[str, Any]) -> Desired:
     pin_dir = params["pin_dir"] or f"{params['bpffs'].rstrip('/')}/tc/globals"
     for name, path in (("bpffs", params["bpffs"]), ("pin_dir", pin_dir)):
         inputs.directory_path(name, path)
+    inputs.in_range("watch_trace", params["watch_trace"], 0, LONGEST_WATCH)
     return Desired(
         params["method"],
         names,
         params["felix_about_to_restart"],
+        params["logging_ends"],
+        params["watch_trace"],
         params["bpffs"],
         pin_dir,
         stated_release(params["calico_version"]),
@@ -178,7 +189,7 @@ def plan(wanted: Desired, seen: Observed) -> Plan:
     """
     stale = [call for call in seen.calls if call.stale and wanted.means(call.interface)]
     warnings = list(_unproven(wanted, seen.node))
-    resets = tuple(_resets(wanted, seen, stale, warnings))
+    resets = tuple(_resets(wanted, seen, warnings))
     if resets and seen.felix and not wanted.felix_about_to_restart:
         raise RefusedError(
             f"felix runs ({'; '.join(seen.felix)}) and may overwrite what is written into "
@@ -206,18 +217,17 @@ def _passes(stale: Iterable[Call]) -> Iterator[Pass]:
         yield Pass(call, f"Put a pass-through program into {slot} for {call.interface} {call.hook}")
 
 
-def _resets(
-    wanted: Desired, seen: Observed, stale: Iterable[Call], warnings: list[str]
-) -> Iterator[Reset]:
+def _resets(wanted: Desired, seen: Observed, warnings: list[str]) -> Iterator[Reset]:
     if not wanted.writes_state:
         return
-    interfaces = {call.ifindex: call for call in stale}
+    interfaces = {call.ifindex: call for call in seen.calls if wanted.ends(call)}
     release = seen.node.release.releases
-    if interfaces and not defect(CODE).affected.overlaps(release):
-        warnings.append(
-            f"Calico {release} resets the indices itself when felix starts; nothing was written "
-            "for it."
-        )
+    if not defect(CODE).affected.overlaps(release):
+        if any(call.stale for call in interfaces.values()):
+            warnings.append(
+                f"Calico {release} resets the indices itself when felix starts; nothing was "
+                "written for it."
+            )
         return
     for ifindex, call in interfaces.items():
         states = seen.states.get(call.state_map)

@@ -41,7 +41,7 @@ def states(wanted: Desired, seen: Observed, done: Plan | None = None) -> dict[st
     }
     slots.update({str(one.slot): "passed through" for one in seen.own if one.slot not in cleared})
     indices = {}
-    for one in stale_calls(wanted, seen):
+    for one in filter(wanted.ends, seen.calls):
         known = seen.states.get(one.state_map)
         entry = known.entries.get(one.ifindex) if known else None
         if entry and entry.interface == one.interface:
