@@ -55,6 +55,34 @@ options:
           - By default those that there are.
         type: list
         elements: str
+      api_server:
+        description:
+          - Address and port of the API server that felix uses once kube-proxy is off, for
+            C(switch_dataplane) to V(ebpf).
+        type: str
+      api_answers:
+        description: Whether it answered on the node.
+        type: bool
+      service_cidrs:
+        description: Networks of Services' addresses, of which O(operation.api_server) is none.
+        type: list
+        elements: str
+      vxlan_port:
+        description:
+          - felix's C(vxlanPort), for C(switch_dataplane).
+          - By default V(4789).
+        type: int
+      restart:
+        description:
+          - Whether felix is about to restart, for C(switch_dataplane). Without that, what felix
+            would do to other software when it starts is not asked.
+          - By default V(true).
+        type: bool
+      filters_first:
+        description:
+          - Whether Calico's tc filters are detached before felix starts with eBPF mode off.
+          - By default V(false).
+        type: bool
       install_kind:
         description: How Calico was installed, V(operator), V(manifest), V(kubespray) or V(none).
         type: str

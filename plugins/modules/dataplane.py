@@ -130,6 +130,13 @@ settings:
   returned: success
   type: list
   elements: dict
+shared:
+  description:
+    - Interfaces with tc filters of others beside Calico's before the task. felix deletes these
+      along with its own when it starts with eBPF mode off; this module does not.
+  returned: success
+  type: list
+  elements: str
 felix:
   description: Why felix is taken to run in eBPF mode, one sentence for each process.
   returned: success
@@ -160,7 +167,7 @@ from ..module_utils._observe.connect_time import where
 from ..module_utils._observe.leftovers import observe
 from ..module_utils._observe.node.task import Task
 from ..module_utils._plan.dataplane import Plan, plan
-from ..module_utils._plan.dataplane_stays import residue_facts, settings_facts
+from ..module_utils._plan.dataplane_stays import residue_facts, settings_facts, shared
 from ..module_utils._plan.dataplane_task import KINDS, Desired, Observed, desired
 from ..module_utils._plan.felix_mode import evidence
 from ..module_utils._plan.removal import Step
@@ -242,6 +249,7 @@ class Work:
                 "residue_after": after,
                 "left_alone": [one.facts() for one in planned.left_alone],
                 "settings": settings_facts(seen),
+                "shared": list(shared(seen)),
                 "felix": list(evidence(seen.agents)),
                 "release": str(seen.node.release.releases),
             },

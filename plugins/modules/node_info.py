@@ -296,6 +296,20 @@ conntrack_size_file:
   description: Number in the auto-scale file of felix; null without one.
   returned: success
   type: int
+kube_proxy_ipvs:
+  description: Whether the device is there that kube-proxy makes in IPVS mode, C(kube-ipvs0).
+  returned: success
+  type: bool
+vxlan_devices:
+  description: VXLAN devices with their C(name) and UDP C(port); empty without pyroute2.
+  returned: success
+  type: list
+  elements: dict
+udp_ports:
+  description: UDP ports that sockets on the node have, the kernel's own included.
+  returned: success
+  type: list
+  elements: int
 actions:
   description: Always empty for this module.
   returned: success

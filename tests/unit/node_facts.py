@@ -25,6 +25,7 @@ def a_map(name: str, release: str, **changes: Any) -> dict[str, Any]:
         "max_entries": row.max_entries,
         "entries": 0,
         "superseded": False,
+        "owner": "calico",
         **changes,
     }
 
@@ -53,5 +54,9 @@ def node(release: str = "3.29", *maps: dict[str, Any], **changes: Any) -> dict[s
         "connect_time": [],
         "conntrack_size_file": None,
         "findings": [],
+        "pins": [],
+        "kube_proxy_ipvs": False,
+        "vxlan_devices": [],
+        "udp_ports": [],
         **changes,
     }

@@ -158,53 +158,6 @@ def test_leftovers_are_in_the_way_of_ebpf_mode(code: str) -> None:
     assert closed(facts, "switch_dataplane", to="iptables") == []
 
 
-def test_mounts() -> None:
-    elsewhere = node("3.29.7", bpffs_mounts=["/run/calico/bpffs"])
-    assert closed(elsewhere, "switch_dataplane", to="ebpf") == ["BPFFS_MISSING"]
-    assert closed(elsewhere, "switch_dataplane", to="iptables") == []
-    named = {"to": "ebpf", "bpffs": "/run/calico/bpffs"}
-    assert closed(elsewhere, "switch_dataplane", **named) == []
-    without = node("3.29.7", cgroup_roots=[])
-    assert closed(without, "switch_dataplane", to="ebpf") == ["CGROUP_MISSING"]
-    assert closed(without, "switch_dataplane", to="iptables") == []
-
-
-def test_what_belongs_to_others() -> None:
-    hook = {"cgroup": "/cg", "hook": "connect4", "program_id": 7, "name": "mine"}
-    legacy = {**hook, "legacy": True, "owner": "foreign"}
-    for one, expected in (
-        (legacy, ["CTLB_FOREIGN_DETACHED"]),
-        ({**legacy, "legacy": False}, []),
-        ({**legacy, "owner": "calico"}, []),
-    ):
-        facts = node("3.29.7", connect_time=[one])
-        assert closed(facts, "switch_dataplane", to="iptables") == expected
-    assert closed(node("3.27.3", connect_time=[legacy]), "switch_dataplane", to="iptables") == []
-    assert closed(node("3.29.7", connect_time=[legacy]), "switch_dataplane", to="ebpf") == []
-
-
-def test_filters_of_others_go_with_the_qdisc() -> None:
-    mine = {"kind": "tc", "hook": "ingress", "name": "cali", "owner": "calico"}
-    other = {**mine, "name": "theirs", "owner": "foreign"}
-    shared = {"name": "eth0", "programs": [mine, other]}
-    alone = {"name": "eth1", "programs": [other]}
-    tcx = {"name": "eth2", "programs": [mine, {**other, "kind": "tcx"}]}
-    facts = node("3.29.7", interfaces=[shared, alone, tcx])
-    (gate, *_) = gates(facts, {"name": "switch_dataplane", "to": "iptables"}, {})
-    assert (gate["code"], gate["evidence"]) == ("CLSACT_FOREIGN", ["eth0 has theirs at ingress."])
-    for harmless in (alone, tcx):
-        there = node("3.29.7", interfaces=[harmless])
-        assert closed(there, "switch_dataplane", to="iptables") == []
-
-
-def test_an_operator_that_takes_the_mount_away() -> None:
-    kind = {"to": "iptables", "install_kind": "operator"}
-    assert "MOUNT_DROPPED" in said(node("3.29.7"), "switch_dataplane", "warning", **kind)
-    assert "MOUNT_DROPPED" not in said(node("3.31.7"), "switch_dataplane", "warning", **kind)
-    manifest = {"to": "iptables", "install_kind": "manifest"}
-    assert "MOUNT_DROPPED" not in said(node("3.29.7"), "switch_dataplane", "warning", **manifest)
-
-
 @pytest.mark.parametrize("name", ["repair_tc", "set_log_level"])
 def test_interfaces_have_to_be_seen(name: str) -> None:
     assert closed(node("3.29.7", interfaces_known=False), name) == ["TC_UNSEEN"]

@@ -103,6 +103,9 @@ DEVICES: tuple[SpecialDevice, ...] = (
     SpecialDevice("bpfout.cali", "veth", "bpfin.cali", since(">=3.26"), "programs 1.1, 4.4, 7"),
 )
 
+VXLAN_DEVICES = ("vxlan.calico", "vxlan-v6.calico")
+"""felix's own VXLAN devices, of both modes (ops 3.1)."""
+
 _PLACES: tuple[Place, ...] = (
     Place("conntrack_size", "/var/lib/calico/bpf_ct_map_size", since(">=3.30"), "maps 1.4"),
     Place("cgroup_root", "/run/calico/cgroup", since(">=3.26"), "programs 4.2"),

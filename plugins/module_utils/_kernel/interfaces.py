@@ -23,6 +23,7 @@ class Device(NamedTuple):
     """An interface; ``kind`` is that of rtnetlink (veth), ``running`` is IFF_RUNNING.
 
     ``peer`` is the ifindex of the other end, or of the interface below, in whatever namespace.
+    ``vxlan_port`` is the UDP port of a VXLAN device.
     """
 
     ifindex: int
@@ -32,6 +33,7 @@ class Device(NamedTuple):
     clsact: bool
     peer: int | None
     xdp: tuple[XdpProgram, ...] = ()
+    vxlan_port: int | None = None
 
 
 def devices() -> tuple[Device, ...]:
@@ -47,15 +49,18 @@ def devices() -> tuple[Device, ...]:
 
 def _device(message: Any, clsact: set[int]) -> Device:
     info = message.get_attr("IFLA_LINKINFO")
+    data = info.get_attr("IFLA_INFO_DATA") if info else None
+    kind = (info.get_attr("IFLA_INFO_KIND") if info else None) or ""
     index = message["index"]
     return Device(
         index,
         message.get_attr("IFLA_IFNAME"),
-        (info.get_attr("IFLA_INFO_KIND") if info else None) or "",
+        kind,
         bool(message["flags"] & _RUNNING),
         index in clsact,
         message.get_attr("IFLA_LINK"),
         programs_in(message.get_attr("IFLA_XDP")),
+        data.get_attr("IFLA_VXLAN_PORT") if data and kind == "vxlan" else None,
     )
 
 

@@ -76,3 +76,13 @@ def _field(line: str) -> list[tuple[str, str]]:
 def interface_names() -> dict[int, str]:
     """Name by ifindex of the interfaces of this network namespace."""
     return dict(socket.if_nameindex())
+
+
+def udp_ports() -> tuple[int, ...]:
+    """UDP ports that sockets of this network namespace have, those of the kernel's own included."""
+    ports = set()
+    for name in ("udp", "udp6"):
+        path = Path("/proc/self/net", name)
+        for line in path.read_text("ascii").splitlines()[1:] if path.exists() else ():
+            ports.add(int(line.split()[1].rpartition(":")[2], 16))
+    return tuple(sorted(ports))

@@ -63,6 +63,17 @@ def _pins(seen: Observed) -> Iterator[LeftAlone]:
         yield LeftAlone("pin", path, ("Calico pins nothing in this directory.",))
 
 
+def shared(seen: Observed) -> tuple[str, ...]:
+    """Interfaces whose clsact qdisc has filters of others beside Calico's, of any kind."""
+    return tuple(one.name for one in seen.node.interfaces if _is_shared(one, seen))
+
+
+def _is_shared(interface: Interface, seen: Observed) -> bool:
+    filters = [one.calico for one in interface.attachments if one.kind == "tc"]
+    others = not all(filters) or bool(seen.others.get(interface.ifindex))
+    return any(filters) and others
+
+
 def residue_facts(residue: Iterable[Step]) -> dict[str, list[str]]:
     """Objects by kind, as results show them."""
     found: dict[str, list[str]] = {}

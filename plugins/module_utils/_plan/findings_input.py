@@ -155,7 +155,9 @@ class Node(NamedTuple):
     ``bpffs_there``: a bpffs is mounted where felix pins. ``cgroup_mounted``: some cgroup2 is.
     ``memory_available`` in bytes. ``connect_below`` are connect-time programs below the cgroup
     roots. ``ifstate`` are felix's flags by ifindex, None where its map cannot be read.
-    ``settings`` are sentences about kernel settings that eBPF mode makes.
+    ``settings`` are sentences about kernel settings that eBPF mode makes. ``ipvs``: kube-proxy's
+    device of IPVS mode is there. ``vxlan`` are the UDP ports of VXLAN devices by name,
+    ``udp_ports`` all that are bound.
     """
 
     kernel: str
@@ -184,6 +186,9 @@ class Node(NamedTuple):
     connect_setting: str | None = None
     settings: tuple[str, ...] = ()
     stale_udp: tuple[StaleFlows, ...] = ()
+    ipvs: bool = False
+    vxlan: Mapping[str, int] = {}
+    udp_ports: tuple[int, ...] = ()
 
 
 class Finding(NamedTuple):

@@ -12,11 +12,16 @@ from .._calico.defects import defect
 from .._calico.gates import OVERRIDES, gates_of
 from .._calico.tables.gate_row import Gate
 from .._errors import BadInputError
-from . import gates_conntrack, gates_node, gates_release
+from . import gates_conntrack, gates_node, gates_release, gates_switch
 from .gates_input import CLOSED, NOTE, OPEN, Answer, Rule, asked
 from .gates_operation import operation_of
 
-RULES: dict[str, Rule] = {**gates_conntrack.RULES, **gates_node.RULES, **gates_release.RULES}
+RULES: dict[str, Rule] = {
+    **gates_conntrack.RULES,
+    **gates_node.RULES,
+    **gates_release.RULES,
+    **gates_switch.RULES,
+}
 
 NEEDED = (
     "bpffs_mounts",
@@ -27,9 +32,13 @@ NEEDED = (
     "interfaces",
     "interfaces_known",
     "kernel",
+    "kube_proxy_ipvs",
     "maps",
+    "pins",
     "release",
     "release_range",
+    "udp_ports",
+    "vxlan_devices",
 )
 """What rules read of a result of node_info."""
 

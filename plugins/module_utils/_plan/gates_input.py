@@ -9,7 +9,7 @@ from typing import Any, Callable, Mapping, NamedTuple
 from .._calico.defects import defect
 from .._calico.maps import rows_named
 from .._calico.places import OLD_SUFFIX
-from .._calico.tables.gate_row import Gate
+from .._calico.tables.gate_row import SWITCH, Gate
 from .._calico.versions import VersionSet, parse_range
 from .gates_operation import Operation
 
@@ -50,6 +50,21 @@ class Asked(NamedTuple):
     def loading(self) -> VersionSet:
         """The releases whose programs are loaded next: the wanted one, else the running one."""
         return self.operation.target or self.running
+
+    @property
+    def goes_off(self) -> bool:
+        """Whether eBPF mode is about to go off."""
+        return self.operation.name == SWITCH and self.operation.to == "iptables"
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether eBPF mode is about to go on."""
+        return self.operation.name == SWITCH and self.operation.to == "ebpf"
+
+    @property
+    def felix_cleans(self) -> bool:
+        """Whether felix is about to start with eBPF mode off, and to remove what it knows of."""
+        return self.goes_off and self.operation.restart
 
 
 Rule = Callable[[Asked, Gate], Answer]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from typing import Any, Callable, Mapping, NamedTuple
 
 from .._calico.gates import OPERATIONS
@@ -25,6 +26,11 @@ class Operation(NamedTuple):
     ``release`` is the one that the operator says runs, ``target`` the one that an upgrade goes
     to. ``to`` is a dataplane or a log level. ``per_cpu`` is felix's bpfMapSizePerCpuConntrack.
     ``bpffs`` is where felix's bpffs has to be mounted.
+
+    Of a switch alone: ``api_server`` is the address and port that felix uses, ``api_answers``
+    whether it did, ``service_cidrs`` the addresses of Services, ``vxlan_port`` felix's vxlanPort.
+    ``restart``: felix is about to restart; else only leftovers go. ``filters_first``: Calico's tc
+    filters are detached before that.
     """
 
     name: str
@@ -37,6 +43,12 @@ class Operation(NamedTuple):
     all_families: bool = True
     install_kind: str = ""
     bpffs: str = "/sys/fs/bpf"
+    api_server: str = ""
+    api_answers: bool = False
+    service_cidrs: tuple[str, ...] = ()
+    vxlan_port: int = 4789
+    restart: bool = True
+    filters_first: bool = False
 
 
 _COMMON = frozenset({"name", "calico_version", "install_kind", "bpffs"})
@@ -48,6 +60,9 @@ _NEEDED: dict[str, frozenset[str]] = {
 }
 _OPTIONAL: dict[str, frozenset[str]] = {
     RESIZE: frozenset({"families", "per_cpu"}),
+    SWITCH: frozenset(
+        {"api_server", "api_answers", "service_cidrs", "vxlan_port", "restart", "filters_first"}
+    ),
     LOG_LEVEL: frozenset({"to"}),
 }
 
@@ -107,12 +122,12 @@ def _text(parameter: str, value: object) -> str:
     return value
 
 
-def _number(option: str, low: int) -> Callable[[str, object], dict[str, Any]]:
+def _number(option: str, low: int, high: int = MAX_U32) -> Callable[[str, object], dict[str, Any]]:
     def parse(operation: str, value: object) -> dict[str, Any]:
         text = str(value)
         if not text.isdigit():
             raise BadInputError(f"operation.{option}", value, "is not a whole number")
-        in_range(f"operation.{option}", int(text), low, MAX_U32)
+        in_range(f"operation.{option}", int(text), low, high)
         return {option: int(text)}
 
     return parse
@@ -133,6 +148,34 @@ def _bpffs(operation: str, value: object) -> dict[str, Any]:
     return {"bpffs": _text("operation.bpffs", value).rstrip("/") or "/"}
 
 
+def _flag(option: str) -> Callable[[str, object], dict[str, Any]]:
+    def parse(operation: str, value: object) -> dict[str, Any]:
+        if not isinstance(value, bool):
+            raise BadInputError(f"operation.{option}", value, "is neither true nor false")
+        return {option: value}
+
+    return parse
+
+
+def _api_server(operation: str, value: object) -> dict[str, Any]:
+    text = _text("operation.api_server", value)
+    host, _, port = text.rpartition(":")
+    if text and not (host and port.isdigit() and 0 < int(port) < 65536):
+        raise BadInputError("operation.api_server", text, "is no address with a port")
+    return {"api_server": text}
+
+
+def _service_cidrs(operation: str, value: object) -> dict[str, Any]:
+    if not isinstance(value, (list, tuple)):
+        raise BadInputError("operation.service_cidrs", value, "is not a list of networks")
+    for one in value:
+        try:
+            ip_network(one, strict=False)
+        except ValueError as error:
+            raise BadInputError("operation.service_cidrs", one, "is no network") from error
+    return {"service_cidrs": tuple(value)}
+
+
 _PARSERS: dict[str, Callable[[str, Any], dict[str, Any]]] = {
     "calico_version": _release,
     "to": _to,
@@ -141,4 +184,10 @@ _PARSERS: dict[str, Callable[[str, Any], dict[str, Any]]] = {
     "families": _families,
     "install_kind": _install_kind,
     "bpffs": _bpffs,
+    "api_server": _api_server,
+    "api_answers": _flag("api_answers"),
+    "service_cidrs": _service_cidrs,
+    "vxlan_port": _number("vxlan_port", 1, 65535),
+    "restart": _flag("restart"),
+    "filters_first": _flag("filters_first"),
 }

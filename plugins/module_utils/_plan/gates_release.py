@@ -9,7 +9,7 @@ from .._calico.defects import defect
 from .._calico.gates import paths_of
 from .._calico.kernels import bad_pairs, distribution_named, floors_of, parse_kernel
 from .._calico.releases import known_releases
-from .._calico.tables.gate_row import SWITCH, Gate
+from .._calico.tables.gate_row import Gate
 from .._calico.tables.kernel_rows import KernelFloor, KernelVersion
 from .._calico.versions import Span, VersionSet
 from .gates_input import (
@@ -29,12 +29,16 @@ from .gates_input import (
 
 
 def told_release(asking: Asked, gate: Gate) -> Answer:
-    """What the operator says of the release, and all that the kernel shows, fit together."""
+    """What the operator says of the release, and all that the kernel shows, fit together.
+
+    Where only leftovers are removed, those of several releases are no reason against it.
+    """
     seen, said = asking.facts["release"], asking.operation.release
     evidence = shown(found(asking.facts, gate.code))
     if said and not said.overlaps(asking.running_seen):
         evidence = (*evidence, f"calico_version is {said}, but the kernel shows {seen}.")
-    return Answer(CLOSED, evidence=evidence) if evidence else PASS
+    outcome = NOTE if asking.goes_off and not asking.operation.restart else CLOSED
+    return Answer(outcome, evidence=evidence) if evidence else PASS
 
 
 def not_downwards(asking: Asked, gate: Gate) -> Answer:
@@ -99,7 +103,7 @@ def release_is_affected(asking: Asked, gate: Gate) -> Answer:
 
 def kernel_is_new_enough(asking: Asked, gate: Gate) -> Answer:
     """felix's own floor and the documented one close; the advised one is a note."""
-    if _is_off(asking):
+    if asking.goes_off:
         return PASS
     kernel = parse_kernel(asking.facts["kernel"]["release"])
     low = [row for row in _floors(asking) if row.kernel and kernel < row.kernel]
@@ -123,7 +127,7 @@ def _floor_sentence(asking: Asked, row: KernelFloor, kernel: KernelVersion) -> s
 
 def kernel_fits(asking: Asked, gate: Gate) -> Answer:
     """Known-bad pairs; those whose effect is sure enough close."""
-    if _is_off(asking):
+    if asking.goes_off:
         return PASS
     text = asking.facts["kernel"]["release"]
     pairs = bad_pairs(asking.loading, parse_kernel(text))
@@ -137,11 +141,6 @@ def kernel_fits(asking: Asked, gate: Gate) -> Answer:
     sure = all(row.releases.covers(asking.loading) for row in told)
     remedy = "" if sure else f"{defect(gate.code).advice} {NAME_IT}"
     return Answer(CLOSED, evidence=evidence, upstream=numbers, remedy=remedy)
-
-
-def _is_off(asking: Asked) -> bool:
-    """Whether eBPF mode goes off, which asks nothing of the kernel."""
-    return asking.operation.name == SWITCH and asking.operation.to != "ebpf"
 
 
 RULES: dict[str, Rule] = {

@@ -49,6 +49,9 @@ def node_facts(node: Node) -> dict[str, Any]:
             for one in node.devices
         ],
         "conntrack_size_file": node.auto_size,
+        "kube_proxy_ipvs": node.ipvs,
+        "vxlan_devices": [{"name": name, "port": port} for name, port in node.vxlan.items()],
+        "udp_ports": list(node.udp_ports),
     }
 
 

@@ -23,6 +23,9 @@ from .programs import Programs
 from .task import Task
 from .used import used_maps
 
+IPVS_DEVICE = "kube-ipvs0"
+"""The device that kube-proxy makes in IPVS mode (ops 9.2)."""
+
 AUTO_SIZE = next(place.path for place in PLACES if place.purpose == "conntrack_size")
 
 
@@ -72,6 +75,9 @@ def look(task: Task) -> Sight:
         connect_setting=task.connect_setting,
         settings=_settings(seen),
         stale_udp=_stale_udp(task, pins, detection, notes),
+        ipvs=IPVS_DEVICE in seen.names.values(),
+        vxlan={one.name: one.vxlan_port for one in seen.devices if one.vxlan_port is not None},
+        udp_ports=_udp_ports(notes),
     )
     return Sight(node, notes.result())
 
@@ -161,6 +167,12 @@ def _memory(notes: Notes) -> int | None:
     with notes.reading("/proc/meminfo"):
         return proc.memory().available
     return None
+
+
+def _udp_ports(notes: Notes) -> tuple[int, ...]:
+    with notes.reading("/proc/self/net/udp"):
+        return machine.udp_ports()
+    return ()
 
 
 def _auto_size(notes: Notes) -> int | None:
