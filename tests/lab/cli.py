@@ -55,6 +55,9 @@ def _add_fleet(commands: Commands) -> None:
     commands.add_parser("inventory", help="Ansible inventory").set_defaults(command=_inventory)
     commands.add_parser("logins", help="ssh command lines").set_defaults(command=_logins)
     commands.add_parser("demo", help="the main job").set_defaults(command=_demo)
+    plant = commands.add_parser("neighbours", help="other software in the places of Calico's")
+    plant.add_argument("node")
+    plant.set_defaults(command=_neighbours)
     execute = commands.add_parser("exec", help="run a command in a node")
     execute.add_argument("node")
     execute.add_argument("argv", nargs="+", metavar="-- COMMAND")
@@ -95,6 +98,10 @@ def _inventory(settings: Settings, _: argparse.Namespace) -> None:
 
 def _demo(settings: Settings, _: argparse.Namespace) -> int:
     return demo.demo(settings)
+
+
+def _neighbours(settings: Settings, arguments: argparse.Namespace) -> None:
+    node.find(settings, arguments.node).run("/usr/local/bin/lab-neighbours")
 
 
 def _exec(settings: Settings, arguments: argparse.Namespace) -> None:

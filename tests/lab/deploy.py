@@ -17,8 +17,9 @@ from tests.lab.shell import run
 HERE = Path(__file__).resolve().parent
 INSTALL = Path("usr/local/lib/bpfops-lab")
 LIBRARIES = ("libbpf.so.1", "libelf.so.1", "libz.so.1")
+LAUNCHERS = {"lab-agent": "agent", "lab-neighbours": "agent.neighbours"}
 LAUNCHER = """#!/bin/sh
-PYTHONPATH=/usr/local/lib/bpfops-lab exec /usr/bin/python3 -m agent "$@"
+PYTHONPATH=/usr/local/lib/bpfops-lab exec /usr/bin/python3 -m {} "$@"
 """
 
 
@@ -30,9 +31,10 @@ def agent(node: Node, size: int, *, bundle_libbpf: bool) -> None:
     shutil.copy(build.bpf_object(node.settings, "conntrack"), target / "conntrack.bpf.o")
     if bundle_libbpf:
         _copy_libraries(target / "lib")
-    launcher = root / "usr/local/bin/lab-agent"
-    launcher.write_text(LAUNCHER)
-    launcher.chmod(0o755)
+    for name, module in LAUNCHERS.items():
+        launcher = root / "usr/local/bin" / name
+        launcher.write_text(LAUNCHER.format(module))
+        launcher.chmod(0o755)
     write_felix_config(node, size)
 
 
@@ -52,7 +54,12 @@ def _word(wanted: bool) -> str:
 
 def release_objects(settings: Settings, *, services: bool = False) -> dict[str, Path]:
     """Compiled objects of all releases by their place in the agent's directory."""
-    found = {"connect_time.o": build.bpf_object(settings, "connect_time")}
+    found = {
+        f"{name}.o": build.bpf_object(settings, name) for name in ("connect_time", "neighbours")
+    }
+    for entry in releases.XDP_ENTRIES:
+        macros = {"SIZE": entry.size, "ENTRY": entry.name}
+        found[entry.object_path()] = build.bpf_object(settings, "xdp_preamble", **macros)
     for layout in releases.LAYOUTS:
         for hook in (0, 1):
             found[layout.object_path(hook)] = _preamble(settings, layout, hook)

@@ -45,6 +45,7 @@ def inventory(settings: Settings, nodes: list[Node]) -> str:
         "ansible_ssh_pipelining": True,
         "calico_control": "agent",
         "calico_agent_restart_command": "lab-agent restart",
+        "calico_agent_stop_command": "lab-agent stop",
         "calico_agent_health_command": "lab-agent ready",
         "calico_felix_config": "/etc/calico/felix.cfg",
     }

@@ -19,7 +19,18 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, NoReturn
 
-from . import cleanup, config, defects, felix, libbpf, pinned, plan, scanner, services
+from . import (
+    cleanup,
+    config,
+    defects,
+    felix,
+    libbpf,
+    pinned,
+    plan,
+    scanner,
+    services,
+    untracked,
+)
 
 HOOKS = (
     ("cali_tc_preamble_from_pod", libbpf.TC_INGRESS),
@@ -139,13 +150,16 @@ def _bootstrap(wanted: plan.Plan) -> None:
 
 def _play(wanted: plan.Plan) -> tuple[dict[str, Any], felix.Felix | None]:
     if not wanted.enabled:
-        cleanup.clean(wanted.release, felix.interfaces("*"))
+        if "no_cleanup" not in wanted.defects:
+            cleanup.clean(wanted.release, felix.interfaces("*"))
         state: dict[str, Any] = {"release": wanted.release.version, "interfaces": [], "dirty": []}
         return {**state, "conntrack_map_id": None, "max_entries": None}, None
     process = felix.Felix(wanted)
     started = process.start()
     if wanted.services:
         services.sync(wanted.families)
+    if wanted.untracked:
+        untracked.attach(wanted)
     defects.plant(process)
     return started, process
 

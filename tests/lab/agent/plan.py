@@ -17,7 +17,10 @@ CONFIG = Path("/etc/calico/lab-agent.cfg")
 SCALED_SIZE = Path("/var/lib/calico/bpf_ct_map_size")
 TC_DEFECTS = ("drifted_preference", "duplicate_filter")
 JUMP_DEFECTS = ("stale_log_filter", "lingering_old_jumps")
-DEFECTS = (*TC_DEFECTS, *JUMP_DEFECTS, "old_pin", "superseded_map", "legacy_connect_time")
+DEFECTS = (
+    *(*TC_DEFECTS, *JUMP_DEFECTS),
+    *("old_pin", "superseded_map", "legacy_connect_time", "no_cleanup"),
+)
 
 
 class Plan(NamedTuple):
@@ -38,6 +41,8 @@ class Plan(NamedTuple):
     # Seconds between attempts at an interface whose two filters differ.
     retry: int = 5
     logs: logs.Logs = logs.Logs()
+    # An untracked policy, so that eth0 has an XDP program.
+    untracked: bool = False
 
     @property
     def ipv6(self) -> bool:
@@ -78,6 +83,7 @@ def read() -> Plan | None:
         _yes(section, "services"),
         _seconds(section, "retry", 5),
         logs.read(),
+        _yes(section, "untracked"),
     )
 
 

@@ -218,6 +218,29 @@ RELEASES = {
 }
 
 
+class XdpEntry(NamedTuple):
+    """The XDP program of a host interface: name, and bytes of its globals."""
+
+    name: str
+    size: int
+
+    def object_path(self) -> str:
+        """Place of the object that has it."""
+        return f"xdp-{self.size}/xdp_preamble.o"
+
+
+XDP_ENTRIES = (
+    XdpEntry("xdp_calico_entrypoint", 0),
+    XdpEntry("cali_xdp_preamble", 80),
+    XdpEntry("cali_xdp_preamble", 160),
+)
+
+
+def xdp_entry(release: Release) -> XdpEntry:
+    """What the release attaches."""
+    return XDP_ENTRIES[{"3.26": 0, "3.27": 1}.get(release.line, 2)]
+
+
 class MainProgram(NamedTuple):
     """One form of the tracking program: tc hook 0 or 1, entry layout, family and name."""
 
