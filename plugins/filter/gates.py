@@ -83,6 +83,12 @@ options:
           - Whether Calico's tc filters are detached before felix starts with eBPF mode off.
           - By default V(false).
         type: bool
+      foreign_pins:
+        description:
+          - Paths of pins that are not Calico's where M(bpfops.calico.node_info) does not look.
+          - By default none.
+        type: list
+        elements: str
       install_kind:
         description: How Calico was installed, V(operator), V(manifest), V(kubespray) or V(none).
         type: str

@@ -153,6 +153,17 @@ def test_filters_that_are_detached_first_take_no_others_along() -> None:
     assert "CLSACT_FOREIGN" in said(facts, "warning", to="iptables", filters_first=True)
 
 
+@pytest.mark.parametrize(
+    ("release", "severity"),
+    [("3.31.7", "critical"), ("3.30.7", ""), (">=3.30,<3.32", "warning")],
+)
+def test_filters_of_others_where_felix_attaches_by_tcx(release: str, severity: str) -> None:
+    facts = node(release, interfaces=[an_interface("eth0", "tc", "foreign")])
+    for one in ("critical", "warning"):
+        assert ("CLSACT_FOREIGN" in said(facts, one, to="ebpf")) is (one == severity)
+        assert "CLSACT_FOREIGN" not in said(facts, one, to="ebpf", restart=False)
+
+
 def test_xdp_programs_of_others_are_noted() -> None:
     facts = node("3.29.7", interfaces=[an_interface("eth0", "xdp", "foreign")])
     assert "XDP_WIPED" in said(facts, "warning", to="iptables")
@@ -176,6 +187,17 @@ def test_pins_that_felix_takes_for_its_own(name: str, owner: str, expected: list
     assert closed(facts, to="iptables") == expected
     assert closed(facts, to="iptables", restart=False) == []
     assert closed(facts, to="ebpf") == []
+
+
+def test_pins_elsewhere_that_felix_takes_for_its_own() -> None:
+    paths = ["/sys/fs/bpf/mine/cali_v4_ct3", "/sys/fs/bpf/mine/calls"]
+    (gate, *_) = gates(
+        node("3.29.7"), {"name": "switch_dataplane", "to": "iptables", "foreign_pins": paths}, {}
+    )
+    assert (gate["code"], gate["evidence"]) == (
+        "PIN_FOREIGN",
+        [f"{paths[0]} is not proven Calico's."],
+    )
 
 
 @pytest.mark.parametrize(
@@ -229,6 +251,8 @@ def test_what_stops_felix_in_ebpf_mode_alone_is_removed_on_the_way_out() -> None
         ({"service_cidrs": ["x"]}, "operation.service_cidrs: 'x' is no network"),
         ({"vxlan_port": 0}, "operation.vxlan_port"),
         ({"vxlan_port": 65536}, "operation.vxlan_port"),
+        ({"foreign_pins": "/x"}, "operation.foreign_pins: '/x' is not a list"),
+        ({"foreign_pins": [1]}, "operation.foreign_pins: 1 is not a text"),
         ({"restart": "yes"}, "operation.restart: 'yes' is neither true nor false"),
         ({"api_answers": 1}, "operation.api_answers: 1 is neither true nor false"),
     ],

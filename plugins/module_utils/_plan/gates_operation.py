@@ -30,7 +30,8 @@ class Operation(NamedTuple):
     Of a switch alone: ``api_server`` is the address and port that felix uses, ``api_answers``
     whether it did, ``service_cidrs`` the addresses of Services, ``vxlan_port`` felix's vxlanPort.
     ``restart``: felix is about to restart; else only leftovers go. ``filters_first``: Calico's tc
-    filters are detached before that.
+    filters are detached before that. ``foreign_pins`` are paths of pins elsewhere that are not
+    Calico's.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Operation(NamedTuple):
     vxlan_port: int = 4789
     restart: bool = True
     filters_first: bool = False
+    foreign_pins: tuple[str, ...] = ()
 
 
 _COMMON = frozenset({"name", "calico_version", "install_kind", "bpffs"})
@@ -61,7 +63,8 @@ _NEEDED: dict[str, frozenset[str]] = {
 _OPTIONAL: dict[str, frozenset[str]] = {
     RESIZE: frozenset({"families", "per_cpu"}),
     SWITCH: frozenset(
-        {"api_server", "api_answers", "service_cidrs", "vxlan_port", "restart", "filters_first"}
+        {"api_server", "api_answers", "service_cidrs", "vxlan_port"}
+        | {"restart", "filters_first", "foreign_pins"}
     ),
     LOG_LEVEL: frozenset({"to"}),
 }
@@ -165,6 +168,12 @@ def _api_server(operation: str, value: object) -> dict[str, Any]:
     return {"api_server": text}
 
 
+def _foreign_pins(operation: str, value: object) -> dict[str, Any]:
+    if not isinstance(value, (list, tuple)):
+        raise BadInputError("operation.foreign_pins", value, "is not a list of paths")
+    return {"foreign_pins": tuple(_text("operation.foreign_pins", one) for one in value)}
+
+
 def _service_cidrs(operation: str, value: object) -> dict[str, Any]:
     if not isinstance(value, (list, tuple)):
         raise BadInputError("operation.service_cidrs", value, "is not a list of networks")
@@ -190,4 +199,5 @@ _PARSERS: dict[str, Callable[[str, Any], dict[str, Any]]] = {
     "vxlan_port": _number("vxlan_port", 1, 65535),
     "restart": _flag("restart"),
     "filters_first": _flag("filters_first"),
+    "foreign_pins": _foreign_pins,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from ipaddress import ip_address, ip_network
 from pathlib import PurePosixPath
-from typing import Any, Iterator, Mapping
+from typing import Any, Iterable, Iterator, Mapping
 
 from .._calico.defects import defect
 from .._calico.places import TCX_LINKS, VXLAN_DEVICES, is_cleaned
@@ -76,7 +76,9 @@ def no_foreign_connect_time(asking: Asked, gate: Gate) -> Answer:
 
 
 def no_foreign_filter(asking: Asked, gate: Gate) -> Answer:
-    """felix removes the whole clsact qdisc where it finds a filter of its own."""
+    """felix removes the whole clsact qdisc where it finds a filter of its own, or moves to TCX."""
+    if asking.goes_on:
+        return _filter_beside_tcx(asking)
     if not asking.felix_cleans:
         return PASS
     evidence = tuple(
@@ -91,6 +93,20 @@ def no_foreign_filter(asking: Asked, gate: Gate) -> Answer:
         says = "Calico's filters are detached before felix can take those of others along."
         return Answer(NOTE, says, evidence)
     return Answer(CLOSED, evidence=evidence)
+
+
+def _filter_beside_tcx(asking: Asked) -> Answer:
+    """Which interfaces felix manages is its own setting; the default is TCX (programs 1.3)."""
+    evidence = tuple(
+        f"{interface['name']} has {one['name']} at {one['hook']}."
+        for interface in asking.facts["interfaces"]
+        for one in _others(interface, "tc")
+    )
+    if not evidence or not asking.operation.restart or not asking.running.overlaps(_WITH_TCX):
+        return PASS
+    says = "felix deletes the clsact qdisc of an interface that it attaches to by TCX."
+    sure = _WITH_TCX.covers(asking.running)
+    return Answer(CLOSED if sure else NOTE, says, evidence, "Set bpfAttachType to TC first.")
 
 
 def no_foreign_xdp(asking: Asked, gate: Gate) -> Answer:
@@ -119,14 +135,17 @@ def no_foreign_pin(asking: Asked, gate: Gate) -> Answer:
     """By the name alone, wherever it is; and the whole directory of TCX links."""
     if not asking.felix_cleans:
         return PASS
-    evidence = tuple(f"{path} is not proven Calico's." for path in _foreign_pins(asking))
+    paths = dict.fromkeys((*_foreign_pins(asking), *_cleaned(asking.operation.foreign_pins)))
+    evidence = tuple(f"{path} is not proven Calico's." for path in paths)
     return Answer(CLOSED, evidence=evidence) if evidence else PASS
 
 
+def _cleaned(paths: Iterable[str]) -> Iterator[str]:
+    return (path for path in paths if is_cleaned(PurePosixPath(path).name))
+
+
 def _foreign_pins(asking: Asked) -> Iterator[str]:
-    for one in asking.facts["maps"]:
-        if one["owner"] != "calico" and is_cleaned(PurePosixPath(one["path"]).name):
-            yield one["path"]
+    yield from _cleaned(one["path"] for one in asking.facts["maps"] if one["owner"] != "calico")
     if not asking.running.overlaps(_WITH_TCX):
         return
     own = {
