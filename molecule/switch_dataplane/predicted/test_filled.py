@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Before the first run all kinds of leftovers are there, and check mode has changed nothing."""
+
+from __future__ import annotations
+
+from testinfra.host import Host
+
+from tests.observe import switched
+
+
+def test_every_kind_is_there(host: Host) -> None:
+    before = switched.kept(host, "before")
+    for kind in ("xdp", "cgroup", "pins", "records", "devices"):
+        assert switched.calicos({kind: before[kind]}), kind
+    assert switched.calicos({"both": before["filters"] + before["tcx"]})
+
+
+def test_neighbours_are_there(host: Host) -> None:
+    added = switched.foreign(host)
+    assert sum(added["filters"].values()) == 8
+    assert sum("xdp_drop_bad" in line for line in added["xdp"]) == 1
+    assert sum("sd_fw" in line for line in added["cgroup"]) == 2
+    assert sum(bool(switched.LOOKALIKES.search(line)) for line in added["pins"]) == 7
+
+
+def test_check_mode_has_changed_nothing(host: Host) -> None:
+    assert switched.now(host) == switched.kept(host, "before")
