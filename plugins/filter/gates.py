@@ -83,6 +83,11 @@ options:
           - Whether Calico's tc filters are detached before felix starts with eBPF mode off.
           - By default V(false).
         type: bool
+      attach_type:
+        description:
+          - felix's C(bpfAttachType), for C(switch_dataplane) to V(ebpf).
+          - By default felix's own.
+        type: str
       foreign_pins:
         description:
           - Paths of pins that are not Calico's where M(bpfops.calico.node_info) does not look.

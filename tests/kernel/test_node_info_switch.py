@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.kernel.leftover_state import Scene, veth
-from tests.kernel.node_state import look
+from tests.kernel.node_state import HASH, PROG_ARRAY, look
 
 
 def facts(scene: Scene) -> dict[str, Any]:
@@ -50,3 +50,12 @@ def test_whose_qdiscs_are_shared(scene: Scene) -> None:
     assert scene.run(check=True).facts["shared"] == expected
     subprocess.run(["tc", "filter", "del", "dev", first, "ingress"], check=True)
     assert scene.run(check=True).facts["shared"] == expected[1:]
+
+
+def test_a_pin_of_others_says_nothing_about_the_release(scene: Scene) -> None:
+    for path in scene.node.globals.iterdir():
+        path.unlink()
+    scene.node.pin_at("tc/eth0_igr", "theirs", HASH, 4, 8, 10)
+    assert facts(scene)["release_evidence"] == []
+    scene.node.pin_at("tc/eth0_igr", "cali_jump3", PROG_ARRAY, 4, 4, 32)
+    assert facts(scene)["release_evidence"] == ["There is tc/eth0_igr/cali_jump3, as in 3.26"]

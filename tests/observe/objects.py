@@ -64,8 +64,19 @@ def described(path: Path) -> dict[str, str]:
     return dict(re.findall(r"^(\w+):\t(.*)$", text, re.MULTILINE))
 
 
+def program_name(number: int) -> str:
+    """From offset 64 of struct bpf_prog_info."""
+    fd = bpf(13, struct.pack("<I", number))
+    info = ctypes.create_string_buffer(128)
+    try:
+        bpf(15, struct.pack("<IIQ", fd, len(info), ctypes.addressof(info)))
+    finally:
+        os.close(fd)
+    return info.raw[64:80].partition(b"\0")[0].decode("ascii")
+
+
 def filters() -> Iterator[str]:
-    for _, name in socket.if_nameindex():
+    for name in qdiscs():
         for hook in TCX:
             for one in printed("tc", "-j", "filter", "show", "dev", name, hook):
                 options = one.get("options", {})
@@ -82,25 +93,25 @@ def qdiscs() -> Iterator[str]:
             yield one["dev"]
 
 
-def tcx(names: dict[int, str]) -> Iterator[str]:
+def tcx() -> Iterator[str]:
     for index, name in socket.if_nameindex():
         for hook, kind in TCX.items():
             for number in attached(index, kind):
-                yield f"{name} {hook} {names[number]} {number}"
+                yield f"{name} {hook} {program_name(number)} {number}"
 
 
-def xdp(names: dict[int, str]) -> Iterator[str]:
+def xdp() -> Iterator[str]:
     for one in printed("ip", "-j", "link", "show"):
         if "prog" in one.get("xdp", {}):
             number = one["xdp"]["prog"]["id"]
-            yield f"{one['ifname']} {one['xdp']['mode']} {names[number]} {number}"
+            yield f"{one['ifname']} {one['xdp']['mode']} {program_name(number)} {number}"
 
 
-def cgroup(names: dict[int, str]) -> Iterator[str]:
+def cgroup() -> Iterator[str]:
     fd = os.open(CGROUP, os.O_RDONLY | os.O_DIRECTORY)
     for hook in CGROUP_HOOKS:
         for number in attached(fd, hook):
-            yield f"{hook} {names[number]} {number}"
+            yield f"{hook} {program_name(number)} {number}"
     os.close(fd)
 
 
@@ -127,13 +138,12 @@ def records() -> Iterator[str]:
 
 def everything() -> dict[str, list[str]]:
     """Lines by kind."""
-    names = {one["id"]: one.get("name", "") for one in printed("bpftool", "-j", "prog", "show")}
     return {
         "filters": list(filters()),
         "qdiscs": list(qdiscs()),
-        "tcx": list(tcx(names)),
-        "xdp": list(xdp(names)),
-        "cgroup": list(cgroup(names)),
+        "tcx": list(tcx()),
+        "xdp": list(xdp()),
+        "cgroup": list(cgroup()),
         "pins": list(pins()),
         "directories": list(directories()),
         "records": list(records()),

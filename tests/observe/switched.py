@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the molecule scenario switch_dataplane knows of its nodes, and the reports written."""
+"""What the molecule scenario switch_dataplane knows of its nodes, and what the role has said."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections import Counter
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from testinfra.host import Host
 from tests.observe.bpftool import entries
 
 PROJECT = Path(__file__).resolve().parents[2]
-REPORTS = PROJECT / ".build" / "molecule" / "switch-reports"
+SAID = PROJECT / ".build" / "molecule" / "switch-said"
 SEEN = "/sys/fs/bpf/tc/globals/neighbour_seen"
 KINDS = ("filters", "tcx", "xdp", "cgroup", "pins", "devices")
 """Kinds of objects of which no two owners share one, as qdiscs and directories are shared."""
@@ -28,12 +29,14 @@ LOOKALIKES = re.compile(
 Objects = dict[str, list[str]]
 
 
+@cache
 def now(host: Host) -> Objects:
-    """What is there."""
+    """What is there; asked once by each verification, which changes nothing."""
     found: Objects = json.loads(host.check_output("python3 /usr/local/lib/objects.py"))
     return found
 
 
+@cache
 def kept(host: Host, stage: str) -> Objects:
     """What was there at a stage."""
     found: Objects = json.loads(host.check_output("cat /var/tmp/%s.json", stage))
@@ -62,12 +65,9 @@ def counters(host: Host) -> dict[int, int]:
 
 
 def reported(host: Host, run: int) -> dict[str, Any]:
-    """What the report of a run says of the node; the first is 0."""
-    path = sorted(REPORTS.glob("*.json"))[run]
-    wanted = name(host)
-    nodes = json.loads(path.read_text("utf-8"))["nodes"]
-    (node,) = (one for one in nodes if one["name"] == wanted)
-    return dict(node)
+    """What a run has left for the report of the node; the first is 0."""
+    path = sorted(SAID.glob(f"{name(host)}-*.json"))[run]
+    return dict(json.loads(path.read_text("utf-8")))
 
 
 def removed(host: Host, run: int) -> str:

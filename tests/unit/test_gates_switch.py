@@ -162,6 +162,7 @@ def test_filters_of_others_where_felix_attaches_by_tcx(release: str, severity: s
     for one in ("critical", "warning"):
         assert ("CLSACT_FOREIGN" in said(facts, one, to="ebpf")) is (one == severity)
         assert "CLSACT_FOREIGN" not in said(facts, one, to="ebpf", restart=False)
+        assert "CLSACT_FOREIGN" not in said(facts, one, to="ebpf", attach_type="TC")
 
 
 def test_xdp_programs_of_others_are_noted() -> None:

@@ -31,7 +31,7 @@ class Operation(NamedTuple):
     whether it did, ``service_cidrs`` the addresses of Services, ``vxlan_port`` felix's vxlanPort.
     ``restart``: felix is about to restart; else only leftovers go. ``filters_first``: Calico's tc
     filters are detached before that. ``foreign_pins`` are paths of pins elsewhere that are not
-    Calico's.
+    Calico's. ``attach_type`` is felix's bpfAttachType where it is set.
     """
 
     name: str
@@ -51,6 +51,7 @@ class Operation(NamedTuple):
     restart: bool = True
     filters_first: bool = False
     foreign_pins: tuple[str, ...] = ()
+    attach_type: str = ""
 
 
 _COMMON = frozenset({"name", "calico_version", "install_kind", "bpffs"})
@@ -64,7 +65,7 @@ _OPTIONAL: dict[str, frozenset[str]] = {
     RESIZE: frozenset({"families", "per_cpu"}),
     SWITCH: frozenset(
         {"api_server", "api_answers", "service_cidrs", "vxlan_port"}
-        | {"restart", "filters_first", "foreign_pins"}
+        | {"restart", "filters_first", "foreign_pins", "attach_type"}
     ),
     LOG_LEVEL: frozenset({"to"}),
 }
@@ -168,6 +169,10 @@ def _api_server(operation: str, value: object) -> dict[str, Any]:
     return {"api_server": text}
 
 
+def _attach_type(operation: str, value: object) -> dict[str, Any]:
+    return {"attach_type": _text("operation.attach_type", value)}
+
+
 def _foreign_pins(operation: str, value: object) -> dict[str, Any]:
     if not isinstance(value, (list, tuple)):
         raise BadInputError("operation.foreign_pins", value, "is not a list of paths")
@@ -200,4 +205,5 @@ _PARSERS: dict[str, Callable[[str, Any], dict[str, Any]]] = {
     "restart": _flag("restart"),
     "filters_first": _flag("filters_first"),
     "foreign_pins": _foreign_pins,
+    "attach_type": _attach_type,
 }

@@ -96,13 +96,15 @@ def no_foreign_filter(asking: Asked, gate: Gate) -> Answer:
 
 
 def _filter_beside_tcx(asking: Asked) -> Answer:
-    """Which interfaces felix manages is its own setting; the default is TCX (programs 1.3)."""
+    """Which interfaces felix manages is its own setting; it attaches by TCX unless told TC."""
     evidence = tuple(
         f"{interface['name']} has {one['name']} at {one['hook']}."
         for interface in asking.facts["interfaces"]
         for one in _others(interface, "tc")
     )
-    if not evidence or not asking.operation.restart or not asking.running.overlaps(_WITH_TCX):
+    operation = asking.operation
+    moves = operation.restart and operation.attach_type != "TC"
+    if not (evidence and moves and asking.running.overlaps(_WITH_TCX)):
         return PASS
     says = "felix deletes the clsact qdisc of an interface that it attaches to by TCX."
     sure = _WITH_TCX.covers(asking.running)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple, Sequence
 
 from ..._calico.detect import Detection, Rodata, Sightings, detect
+from ..._calico.evidence import Verdict
 from ..._calico.kernels import Distribution
 from ..._calico.places import PLACES
 from ..._errors import RefusedError, SyscallError
@@ -110,6 +111,8 @@ def _release(
     task: Task, pins: Pins, programs: Programs, interfaces: Sequence[Interface]
 ) -> Detection:
     """Judged by what is proven Calico's alone."""
+    foreign = {one.path for one in pins.maps if one.owner.verdict is not Verdict.CALICO}
+    own = [pins.relative(one.path) for one in pins.pins if one.path not in foreign]
     used: dict[int, None] = {}
     places: dict[tuple[str, int], list[str]] = {}
     for interface in interfaces:
@@ -131,7 +134,7 @@ def _release(
             ),
             pins=tuple(
                 place
-                for place in (pins.relative(one.path) for one in pins.pins)
+                for place in own
                 if not place.startswith("tc/globals/") or "/" in place[len("tc/globals/") :]
             ),
         ),
