@@ -48,3 +48,9 @@ def test_neighbours_are_there_in_ebpf_mode(node: Host) -> None:
     for found in (switched.kept(node, "first"), switched.now(node)):
         for kind in switched.KINDS:
             assert Counter(left[kind]) <= Counter(found[kind]), kind
+
+
+def test_kube_proxy_was_there_before_felix_left_ebpf_mode(node: Host) -> None:
+    # To eBPF, to iptables, to eBPF.
+    expected = ["stop", "felix", "start", "felix", "stop", "felix"]
+    assert node.check_output("cat /run/order").split() == expected
