@@ -170,12 +170,15 @@ class EntryNode:
         finally:
             os.close(fd)
 
-    def run(self, check: bool = False, **params: Any) -> Any:
-        """The module's work with the defaults of its options."""
+    def params(self) -> dict[str, Any]:
+        """The defaults of the module's options, for this node."""
         spec = conntrack_entry.ARGUMENT_SPEC
         defaults = {name: one.get("default") for name, one in spec.items()}
-        given = {"pin_dir": str(self.pins), "calico_version": "3.29.7"}
-        return conntrack_entry.work({**defaults, **given, **params}, check)
+        return {**defaults, "pin_dir": str(self.pins), "calico_version": "3.29.7"}
+
+    def run(self, check: bool = False, **params: Any) -> Any:
+        """The module's work."""
+        return conntrack_entry.work({**self.params(), **params}, check)
 
     def gone(self, **params: Any) -> set[bytes]:
         """Keys that a run deletes; check mode has to name as many and the rest may not change."""
@@ -183,6 +186,7 @@ class EntryNode:
         planned = self.run(check=True, **params)
         assert self.dump() == before
         done = self.run(**params)
+        assert done.facts["spared"] == []
         after = self.dump()
         assert {key: before[key] for key in after} == after
         keys = set(before) - set(after)
