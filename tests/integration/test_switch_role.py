@@ -22,7 +22,13 @@ pytestmark = pytest.mark.lab
 
 NODE = "node1"
 SCRIPT = Path(__file__).resolve().parents[1] / "observe" / "objects.py"
-LOOKALIKES = [f"/sys/fs/bpf/tc/globals/{name}" for name in ("cali_mine", "cali_v6_ct3")]
+LOOKALIKES = [
+    "/sys/fs/bpf/tc/globals/cali_mine",
+    "/sys/fs/bpf/tc/globals/cali_v6_ct3",
+    "/sys/fs/bpf/neighbours/cali_v4_ct3",
+]
+# Of felix's iptables mode, which deletes it and makes it anew.
+REMADE = ["/sys/fs/bpf/calico/calico_failsafe_ports_v1"]
 # What is called in which order; kube-proxy is a file.
 COMMANDS = {
     "calico_agent_kube_proxy_start_command": "sh -c 'echo start >>/run/order; touch /run/proxy'",
@@ -87,17 +93,14 @@ def test_what_felix_would_take_along_is_refused(hosts: Path) -> None:
     before = objects()
     said = switch(hosts, "iptables", dataplane_switch_allow_cut_connections=True)
     assert "switch_dataplane is refused by PIN_FOREIGN" in said
-    paths = [*LOOKALIKES, "/sys/fs/bpf/neighbours/cali_v4_ct3"]
-    assert all(f"{path} is not proven Calico's" in said for path in paths)
+    assert all(f"{path} is not proven Calico's" in said for path in LOOKALIKES)
     # Calico's filters would be detached before.
     assert "CLSACT_FOREIGN" not in said
     assert objects() == before
 
 
 def test_a_felix_that_does_not_get_healthy_goes_back(hosts: Path) -> None:
-    for path in LOOKALIKES:
-        in_node(NODE, "rm", "-f", path)
-    in_node(NODE, "rm", "-f", "/run/proxy", "/run/order")
+    in_node(NODE, "rm", "-f", *LOOKALIKES, *REMADE, "/run/proxy", "/run/order")
     before = objects()
     never = "sh -c '! grep -q false /etc/calico/felix.cfg && lab-agent ready'"
     said = switch(hosts, "iptables", **COMMANDS, calico_agent_health_command=never)
@@ -118,7 +121,7 @@ def test_a_felix_that_falls_back_goes_back(hosts: Path) -> None:
     # As felix on a kernel that it finds too old.
     deaf = "sh -c 'echo felix >>/run/order; lab-agent stop; sed s/true/false/ "
     deaf += "/etc/calico/felix.cfg >/tmp/f; cp /tmp/f /etc/calico/felix.cfg; lab-agent start'"
-    words = {**COMMANDS, "calico_agent_restart_command": deaf}
+    words = {**COMMANDS, "calico_agent_restart_command": deaf, "calico_version": "v3.29.7"}
     said = switch(hosts, "ebpf", **words)
     assert "did not go to ebpf, so felix is set as it was before" in said
     assert "felix is healthy, but holds no map of eBPF mode" in said
