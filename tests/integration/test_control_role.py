@@ -96,6 +96,11 @@ def test_check_mode_writes_nothing(hosts: Path) -> None:
         ("BPFEnabled\n", {}, "has no section [global]"),
         ("[global]\nstray\n", {}, "the text is no felix.cfg"),
         ("[global]\n", {"calico_control": "pigeon"}, "pigeon"),
+        (
+            "[global]\n",
+            {"calico_agent_kube_proxy_check_command": "true"},
+            "some are empty; set all three",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_refused(
@@ -113,6 +118,31 @@ def test_a_restart_is_another_process_and_healthy(hosts: Path) -> None:
     before = agent(NODE)["pid"]
     control(hosts, ("restart", {}), ("health", {"calico_agent_health_command": "lab-agent status"}))
     assert agent(NODE)["pid"] != before
+
+
+def test_felix_stops_and_starts_again(hosts: Path) -> None:
+    control(hosts, ("stop", {}))
+    assert not agent(NODE)["running"]
+    control(hosts, ("restart", {}))
+    assert agent(NODE)["running"]
+
+
+def test_kube_proxy_is_started_once_and_waited_for(hosts: Path) -> None:
+    commands = {
+        "calico_agent_kube_proxy_start_command": "touch /run/proxy",
+        "calico_agent_kube_proxy_stop_command": "rm /run/proxy",
+        "calico_agent_kube_proxy_check_command": "test -e /run/proxy",
+    }
+    start = ("kube_proxy", {**commands, "control_kube_proxy": "started"})
+    stop = ("kube_proxy", {**commands, "control_kube_proxy": "stopped"})
+    assert "changed=1" in control(hosts, start, start)
+    in_node(NODE, "test", "-e", "/run/proxy")
+    assert "changed=1" in control(hosts, stop, stop)
+    deaf = {"calico_agent_kube_proxy_start_command": "true", "control_health_delay": 0}
+    said = control(hosts, ("kube_proxy", {**start[1], **deaf, "control_health_retries": 2}))
+    assert "kube-proxy is not started after 0 s of asking by test -e /run/proxy" in " ".join(
+        said.split()
+    )
 
 
 def test_a_felix_that_stays_unhealthy_is_waited_for_and_named(hosts: Path) -> None:

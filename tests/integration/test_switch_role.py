@@ -16,7 +16,7 @@ from tests.integration import lab_release as agent
 from tests.integration.lab_release import in_node
 from tests.integration.node_info import bring_pyroute2
 from tests.lab import inventory
-from tests.lab.harness import lab
+from tests.lab.harness import lab, until
 
 pytestmark = pytest.mark.lab
 
@@ -116,6 +116,9 @@ def test_a_felix_that_does_not_get_healthy_goes_back(hosts: Path) -> None:
 
 def test_a_felix_that_falls_back_goes_back(hosts: Path) -> None:
     agent.fresh(NODE, "3.29.7", "BPFEnabled = false")
+    # The kernel frees links without a pin some time later.
+    show = ("bpftool", "cgroup", "show", "/sys/fs/cgroup")
+    until(lambda: "calico_" not in in_node(NODE, *show), "links of the cgroup are freed", 60)
     in_node(NODE, "sh", "-c", "rm -f /run/order; touch /run/proxy")
     before = objects()
     # As felix on a kernel that it finds too old.
