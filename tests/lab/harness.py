@@ -44,7 +44,7 @@ def call(*arguments: str, environment: dict[str, str] | None = None) -> Any:
         capture_output=True,
         text=True,
         check=False,
-        timeout=180,
+        timeout=400,
     )
 
 

@@ -48,7 +48,7 @@ def held_by(settings: Settings) -> Objects:
     return found
 
 
-def wait_until_freed(objects: Objects, seconds: float = 120) -> None:
+def wait_until_freed(objects: Objects, seconds: float = 300) -> None:
     """Return when none of ``objects`` exists any more.
 
     Nothing is opened meanwhile: the kernel never frees a program array that somebody opens by
