@@ -187,7 +187,7 @@ def _keep_trying(process: felix.Felix) -> None:
     while process.unequal and process.plan.retry:
         time.sleep(process.plan.retry)
         process.retry()
-        state = {**json.loads(config.STATE_FILE.read_text()), "dirty": sorted(process.dirty)}
+        state = {**json.loads(config.STATE_FILE.read_text()), **process.trouble()}
         fresh = config.STATE_FILE.with_suffix(".new")
         fresh.write_text(json.dumps(state))
         fresh.replace(config.STATE_FILE)

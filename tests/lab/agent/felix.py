@@ -200,8 +200,13 @@ class Felix:
             "max_entries": found.max_entries,
             "interfaces": sorted(one.interface.name for one in self.workloads if not one.host),
             "host_interfaces": sorted(one.interface.name for one in self.workloads if one.host),
-            "dirty": sorted(self.dirty),
+            **self.trouble(),
         }
+
+    def trouble(self) -> dict[str, list[str]]:
+        """Interfaces that are not ready, and those of them whose filters differ."""
+        unequal = [one.interface.name for one in self.unequal]
+        return {"dirty": sorted(self.dirty), "unequal": sorted(unequal)}
 
 
 def interfaces(pattern: str = config.INTERFACES) -> list[Interface]:
