@@ -202,7 +202,7 @@ def traffic() -> dict[str, Any]:
     """What the pods' flows have seen so far."""
     own, subnet = os.environ["BPFOPS_LAB_NAME"], os.environ["BPFOPS_LAB_SUBNET"].split(".")
     lab = {"BPFOPS_LAB_NAME": f"{own}t"}
-    lab["BPFOPS_LAB_SUBNET"] = ".".join([*subnet[:2], str(int(subnet[2]) + 6), "0/24"])
+    lab["BPFOPS_LAB_SUBNET"] = ".".join([*subnet[:2], str(int(subnet[2]) + 7), "0/24"])
     done = subprocess.run(
         [sys.executable, "-m", "tests.lab", "traffic", "status"],
         cwd=PROJECT,
