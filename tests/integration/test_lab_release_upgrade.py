@@ -43,9 +43,12 @@ def _tracking_maps() -> set[int]:
             shown = seen.program(NODE, "id", str(int.from_bytes(value, "little")))
             if shown["name"].startswith("calico_tc_main"):
                 found |= set(shown["map_ids"])
-    maps = json.loads(seen.in_node(NODE, "bpftool", "-j", "map", "show"))
-    names = {one["id"]: one.get("name", "") for one in maps}
-    return {number for number in found if names[number].startswith("cali_v4_ct")}
+    return {number for number in found if _name(number).startswith("cali_v4_ct")}
+
+
+def _name(number: int) -> str:
+    shown = seen.in_node(NODE, "bpftool", "-j", "map", "show", "id", str(number))
+    return str(json.loads(shown).get("name", ""))
 
 
 def _compare(a: Path, b: Path, *more: str) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from tests.lab import network, node
 from tests.lab.settings import Settings
 from tests.lab.shell import run, wait_for
 
+_PROG_ARRAY = 3  # BPF_MAP_TYPE_PROG_ARRAY
 LIBBPF = ctypes.CDLL("libbpf.so.1", use_errno=True)
 
 
@@ -40,11 +41,10 @@ def held_by(settings: Settings) -> Objects:
     for one in node.existing(settings):
         if pid := one.pid():
             _add_pins(found, Path(f"/proc/{pid}/root/sys/fs/bpf"))
-    for program in _list("prog") if found.programs else []:
+    for program in _programs() if found.programs else []:
         if program["id"] in found.programs:
             found.maps |= set(program.get("map_ids", []))
-    if found.maps:
-        found.maps -= {one["id"] for one in _list("map") if one["type"] == "prog_array"}
+    found.maps = {number for number in found.maps if not _is_program_array(number)}
     return found
 
 
@@ -71,9 +71,20 @@ def _ids(kind: str) -> set[int]:
     return found
 
 
-def _list(kind: str) -> list[dict[str, Any]]:
-    entries: list[dict[str, Any]] = json.loads(run("bpftool", "-j", kind, "show") or "[]")
+def _programs() -> list[dict[str, Any]]:
+    entries: list[dict[str, Any]] = json.loads(run("bpftool", "-j", "prog", "show") or "[]")
     return entries
+
+
+def _is_program_array(number: int) -> bool:
+    """Whether the map of that id is one; it is opened, and none besides."""
+    opened = LIBBPF.bpf_map_get_fd_by_id(ctypes.c_uint32(number))
+    if opened < 0:  # gone
+        return False
+    info = (ctypes.c_uint32 * 2)()  # bpf_map_info begins with type and id
+    LIBBPF.bpf_obj_get_info_by_fd(opened, info, ctypes.byref(ctypes.c_uint32(8)))
+    os.close(opened)
+    return int(info[0]) == _PROG_ARRAY
 
 
 def _attached(netns: str) -> set[int]:

@@ -122,12 +122,13 @@ class Look:
     def called(self) -> set[int]:
         """The log filters in the constants of all programs that use the node's state map."""
         state = json.loads(self._found["state"])["id"]
-        sizes = {one["id"]: one["bytes_value"] for one in _bpftool("map", "show") if _constant(one)}
         programs = [one for one in _bpftool("prog", "show") if state in one.get("map_ids", ())]
+        used = {number for one in programs for number in one["map_ids"]}
+        maps = [_map(number) for number in used]
         found = set()
-        for number in {used for one in programs for used in one["map_ids"] if used in sizes}:
-            for entry in _bpftool("map", "dump", "id", str(number)):
-                for at in _LOG_FILTER[sizes[number]]:
+        for one in (one for one in maps if _constant(one)):
+            for entry in _bpftool("map", "dump", "id", str(one["id"])):
+                for at in _LOG_FILTER[one["bytes_value"]]:
                     found.add(struct.unpack_from("<I", _bytes(entry["value"]), at)[0])
         return found
 
@@ -161,6 +162,12 @@ def _bpftool(*words: str) -> list[dict[str, Any]]:
     done = subprocess.run(["bpftool", "-j", *words], capture_output=True, text=True, check=False)
     shown = json.loads(done.stdout) if done.stdout else []
     return shown if isinstance(shown, list) else []
+
+
+def _map(number: int) -> dict[str, Any]:
+    command = ["bpftool", "-j", "map", "show", "id", str(number)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return dict(json.loads(done.stdout or "{}"))
 
 
 def _constant(one: dict[str, Any]) -> bool:
