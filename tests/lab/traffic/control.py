@@ -105,6 +105,8 @@ def start(settings: Settings, wish: Wish) -> None:
 
 
 def _start(settings: Settings, plan: Plan) -> None:
+    for index in {index for index, _ in plan.endpoints()}:
+        _bring_worker(settings, index)
     for endpoint in plan.endpoints():
         _launch(settings, plan, endpoint)
     for endpoint in plan.endpoints():
@@ -188,12 +190,17 @@ def _flow(number: int, places: list[list[tuple[int, int]]], families: tuple[int,
     )
 
 
+def _bring_worker(settings: Settings, index: int) -> None:
+    """Once for a node: a copy over the file would be empty for a worker that is just starting."""
+    directory = Node(settings, index).root() / DIRECTORY
+    directory.mkdir(exist_ok=True)
+    shutil.copy(WORKER, directory / "worker.py")
+
+
 def _launch(settings: Settings, plan: Plan, endpoint: tuple[int, int]) -> None:
     index, pod = endpoint
     one = Node(settings, index)
     directory = one.root() / DIRECTORY
-    directory.mkdir(exist_ok=True)
-    shutil.copy(WORKER, directory / "worker.py")
     work = {
         "bind": [str(pod_address(index, pod)), str(pod_address6(index, pod))],
         "interval": plan.interval,
