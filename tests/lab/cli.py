@@ -48,6 +48,7 @@ def _add_fleet(commands: Commands) -> None:
     up.add_argument("--release", default="", help="Calico's, for each node in turn: R[,R...]")
     up.add_argument("--ipv6", action="store_true", help="the release with IPv6 enabled")
     up.add_argument("--services", action="store_true", help="pods reach Services")
+    up.add_argument("--systemd", action="store_true", help="systemd is a node's process 1")
     up.add_argument("--no-agent", dest="agent", action="store_false")
     up.set_defaults(command=_up)
     commands.add_parser("down", help="remove every trace").set_defaults(command=_down)
@@ -74,6 +75,7 @@ def _up(settings: Settings, arguments: argparse.Namespace) -> None:
         tuple(filter(None, arguments.release.split(","))),
         arguments.ipv6,
         arguments.services,
+        arguments.systemd,
     )
     fleet.up(settings, shape)
     _logins(settings, arguments)

@@ -99,9 +99,13 @@ def write_felix_config(node: Node, size: int) -> None:
     path.write_text(f"[global]\nBPFMapSizeConntrack = {size}\n")
 
 
-def start_agent(node: Node) -> None:
-    """Start the agent; LabError with its reason when it cannot attach."""
-    node.run("/usr/local/bin/lab-agent", "start")
+def start_agent(node: Node, *, systemd: bool = False) -> None:
+    """Start the agent; LabError with its reason when it cannot attach.
+
+    With systemd by its unit, so that systemctl knows of it.
+    """
+    by_hand = ["/usr/local/bin/lab-agent", "start"]
+    node.run(*(["systemctl", "start", "calico-felix"] if systemd else by_hand))
 
 
 def agent_status(node: Node) -> dict[str, Any] | None:

@@ -22,6 +22,7 @@ from tests.lab.node import Node, existing
 from tests.lab.settings import MAX_NODES, MAX_PODS, Settings
 from tests.lab.shell import run
 
+SYSTEMD = "lib/systemd/systemd"
 TOOLS = ("ip", "nsenter", "unshare", "sshd", "ssh", "ssh-keygen", "bpftool", "clang", "gcc")
 
 
@@ -37,6 +38,7 @@ class Shape:
     releases: tuple[str, ...] = ()
     ipv6: bool = False
     services: bool = False
+    systemd: bool = False
 
     def release(self, index: int) -> str | None:
         """What node ``index`` (1, 2, ...) plays; the list begins again at its end."""
@@ -59,6 +61,8 @@ class Shape:
             raise LabError("--ipv6 needs --release.")
         if self.services and not self.releases:
             raise LabError("--services needs --release.")
+        if self.systemd and not (self.rootfs / SYSTEMD).exists():
+            raise LabError(f"--systemd: {self.rootfs} has no /{SYSTEMD}.")
 
 
 def up(settings: Settings, shape: Shape) -> list[Node]:
@@ -106,7 +110,7 @@ def _create(settings: Settings, shape: Shape, lock: IO[str]) -> list[Node]:
     processes = {}
     for node in nodes:
         network.create_node(settings, node.index)
-        processes[node] = node.spawn(shape.rootfs.resolve(), lock)
+        processes[node] = node.spawn(shape.rootfs.resolve(), lock, systemd=shape.systemd)
     each(nodes, lambda node: _furnish(node, shape, processes[node]))
     inventory.write(settings, nodes)
     return nodes
@@ -119,7 +123,7 @@ def _furnish(node: Node, shape: Shape, process: subprocess.Popen[bytes]) -> None
     if release := shape.release(node.index):
         deploy.play(node, release, ipv6=shape.ipv6, services=shape.services)
     if shape.agent:
-        deploy.start_agent(node)
+        deploy.start_agent(node, systemd=shape.systemd)
 
 
 def _make_keys(settings: Settings, nodes: list[Node]) -> None:

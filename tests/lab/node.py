@@ -69,14 +69,17 @@ class Node:
         """The node's root directory as the host reaches it."""
         return Path(f"/proc/{self._running()}/root")
 
-    def spawn(self, lower: Path, lock: IO[str]) -> subprocess.Popen[bytes]:
-        """Start the node's first process in the background."""
+    def spawn(
+        self, lower: Path, lock: IO[str], *, systemd: bool = False
+    ) -> subprocess.Popen[bytes]:
+        """Start the node's first process in the background: sshd, or systemd with sshd."""
         top = self.settings.state / self.name
         top.mkdir(parents=True, exist_ok=True)
         self.cgroup.mkdir(parents=True, exist_ok=True)
         netns = f"--net=/run/netns/{self.settings.node_netns(self.index)}"
         unshare = ["unshare", "-m", "-u", "-i", "-p", "-C", "--fork", "--kill-child"]
-        init = ["sh", str(INIT), self.name, str(top), str(lower), str(self.settings.state / "keys")]
+        places = [str(top), str(lower), str(self.settings.state / "keys")]
+        init = ["sh", str(INIT), self.name, *places, "systemd" if systemd else "sshd"]
         with self.log.open("w") as log:
             return subprocess.Popen(
                 ["sh", "-c", SPAWN, "sh", str(self.cgroup), "nsenter", netns, *unshare, *init],

@@ -1,10 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-3.0-or-later
 # First process of a node, started in new mount, uts, ipc, pid and cgroup
-# namespaces; becomes sshd.  $1 node name, $2 directory for the root,
+# namespaces; becomes $5, sshd or systemd.  $1 node name, $2 directory for the root,
 # $3 lower root, $4 directory with the keys.
 set -eu
-name=$1 top=$2 lower=$3 keys=$4
+name=$1 top=$2 lower=$3 keys=$4 first=$5
 
 hostname "$name"
 mount --make-rprivate /
@@ -57,10 +57,48 @@ cat >etc/ssh/lab_sshd_config <<-'END'
 	SetEnv PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 END
 
+# Of systemd nothing runs but what the node needs: what the machine below starts early would set
+# sysctls and load modules of a kernel that is not the node's alone.
+systemd_units() {
+	units=etc/systemd/system
+	for path in lib/systemd/system/sysinit.target.wants/* etc/systemd/system/sysinit.target.wants/*; do
+		unit=${path##*/}
+		case $unit in systemd-journald.s* | '*') ;; *) ln -sf /dev/null "$units/$unit" ;; esac
+	done
+	ln -sf /dev/null "$units/systemd-journald-audit.socket"
+	for target in sysinit basic; do
+		printf '[Unit]\nDefaultDependencies=no\n' >"$units/$target.target"
+	done
+	cat >"$units/lab.target" <<-'END'
+		[Unit]
+		DefaultDependencies=no
+		Wants=lab-sshd.service systemd-journald.socket
+	END
+	cat >"$units/lab-sshd.service" <<-'END'
+		[Unit]
+		DefaultDependencies=no
+		[Service]
+		ExecStart=/usr/sbin/sshd -D -e -f /etc/ssh/lab_sshd_config
+	END
+	cat >"$units/calico-felix.service" <<-'END'
+		[Service]
+		Type=oneshot
+		RemainAfterExit=yes
+		ExecStart=/usr/local/bin/lab-agent start
+		ExecStop=/usr/local/bin/lab-agent stop
+	END
+}
+
 mkdir -p .old
 pivot_root . .old
 cd /
 umount -l /.old
 rmdir /.old
-exec env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root \
-	/usr/sbin/sshd -D -e -f /etc/ssh/lab_sshd_config
+clean='env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root'
+if [ "$first" = systemd ]; then
+	systemd_units
+	# shellcheck disable=SC2086 # words
+	exec $clean container=lab /lib/systemd/systemd --unit=lab.target --show-status=0
+fi
+# shellcheck disable=SC2086 # words
+exec $clean /usr/sbin/sshd -D -e -f /etc/ssh/lab_sshd_config
