@@ -63,6 +63,10 @@ class RefusedError(BpfopsError):
         return failure
 
 
+class BusyError(RefusedError):
+    """Another run works on the node; nothing speaks against trying again."""
+
+
 class BadInputError(RefusedError):
     """A parameter has a value that can never work."""
 

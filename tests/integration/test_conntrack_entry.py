@@ -16,9 +16,10 @@ from typing import Any
 
 import pytest
 
+from tests.integration import udp_flows
 from tests.lab import inventory
-from tests.lab.harness import COMMAND, ENVIRONMENT, call, lab
-from tests.lab.settings import REPOSITORY, pod_address, pod_address6
+from tests.lab.harness import call, lab
+from tests.lab.settings import pod_address, pod_address6
 from tests.lab.shell import wait_for
 
 pytestmark = pytest.mark.lab
@@ -40,50 +41,10 @@ FILLED = 500_000
 MADE_UP = (b"\xc6\x12", b"\xc6\x13", b"\x20\x01")  # 198.18.0.0/15, 2001:2::/48
 
 
-def declare(*services: dict[str, Any]) -> None:
-    done = subprocess.run(
-        [*COMMAND, "services", NODE],
-        cwd=REPOSITORY,
-        env=ENVIRONMENT,
-        input=json.dumps(services),
-        text=True,
-        check=False,
-        capture_output=True,
-    )
-    assert done.returncode == 0, done.stderr
-
-
 def node_address(family: int) -> str:
     shown = json.loads(lab("exec", NODE, "--", "ip", "-json", f"-{family}", "addr", "show", "eth0"))
     scoped = [info for info in shown[0]["addr_info"] if info.get("scope") == "global"]
     return str(scoped[0]["local"])
-
-
-def flows(client: str) -> dict[str, dict[str, Any]]:
-    return dict(json.loads(lab("udp", "status", NODE))[client])
-
-
-def unanswered(client: str, name: str) -> int:
-    flow = flows(client)[name]
-    return int(flow["sent"] - flow["echoed"])
-
-
-def echoing(client: str, names: set[str]) -> None:
-    """Wait until these flows, all others aside, have an echo within half a second."""
-
-    def all_echo() -> bool:
-        now = flows(client)
-        return all(now[name]["silent"] < 0.5 for name in names)
-
-    wait_for(all_echo, 30, f"echoes to {', '.join(sorted(names))}", 0.2)
-
-
-def silent(client: str, names: set[str], seconds: float) -> None:
-    def none_echoes() -> bool:
-        now = flows(client)
-        return all(now[name]["silent"] > seconds for name in names)
-
-    wait_for(none_echoes, 30, f"silence of {', '.join(sorted(names))}", 0.2)
 
 
 def module(hosts: Path, options: str, *words: str) -> Any:
@@ -131,7 +92,7 @@ def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def stuck(hosts: Path) -> set[str]:
     """Names of the client's flows that are stuck; others of the same client are not."""
-    declare(DNS, UNTOUCHED)
+    udp_flows.declare(NODE, DNS, UNTOUCHED)
     lab("udp", "serve", NODE, "2", "5353")
     host, host6 = node_address(4), node_address(6)
     targets = {
@@ -149,20 +110,20 @@ def stuck(hosts: Path) -> set[str]:
     }
     numbered = enumerate(targets.items(), 40001)
     lab("udp", "send", NODE, "1", "old", *(f"{name}={n}@{to}" for n, (name, to) in numbered))
-    echoing("old", set(targets))
+    udp_flows.echoing(NODE, "old", set(targets))
     names = {name for name in targets if not name.startswith(("other", "pod"))}
-    declare(UNTOUCHED)
-    silent("old", names, 1)
-    declare(DNS, UNTOUCHED)
+    udp_flows.declare(NODE, UNTOUCHED)
+    udp_flows.silent(NODE, "old", names, 1)
+    udp_flows.declare(NODE, DNS, UNTOUCHED)
     return names
 
 
 def test_the_defect(hosts: Path, stuck: set[str]) -> None:
     """A client that comes later reaches the pod, the old one does not for all its packets."""
     lab("udp", "send", NODE, "3", "new", f"a=41001@{CLUSTER}:53", f"b=41002@[{CLUSTER6}]:53")
-    echoing("new", {"a", "b"})
-    silent("old", stuck, 3)
-    echoing("old", set(flows("old")) - stuck)
+    udp_flows.echoing(NODE, "new", {"a", "b"})
+    udp_flows.silent(NODE, "old", stuck, 3)
+    udp_flows.echoing(NODE, "old", set(udp_flows.flows(NODE, "old")) - stuck)
 
 
 def test_only_the_stuck_entries_go(hosts: Path, stuck: set[str], tmp_path: Path) -> None:
@@ -171,23 +132,23 @@ def test_only_the_stuck_entries_go(hosts: Path, stuck: set[str], tmp_path: Path)
     before = {family: table(tmp_path, family) for family in (4, 6)}
     assert {len(made_up(entries)) for entries in before.values()} == {FILLED}
     options = "stale_udp=true calico_version=v3.29.7"
-    others = set(flows("old")) - stuck
-    lost = {name: unanswered("old", name) for name in others}
+    others = set(udp_flows.flows(NODE, "old")) - stuck
+    lost = {name: udp_flows.unanswered(NODE, "old", name) for name in others}
     planned = module(hosts, options, "--check")
     named = {(one["source"], one["destination"]) for one in planned["removed"]}
     assert len(named) == len(planned["removed"]) == len(stuck) == 6
-    silent("old", stuck, 3)
+    udp_flows.silent(NODE, "old", stuck, 3)
 
     refused = module(hosts, f"{options} max_deletions=5")
     assert "6 entries match" in refused["msg"]
 
     done = module(hosts, options)
     assert {(one["source"], one["destination"]) for one in done["removed"]} == named
-    echoing("old", set(flows("old")))
-    assert all(flow["strange"] == 0 for flow in flows("old").values())
+    udp_flows.echoing(NODE, "old", set(udp_flows.flows(NODE, "old")))
+    assert all(flow["strange"] == 0 for flow in udp_flows.flows(NODE, "old").values())
     # Nothing of the other flows got lost meanwhile; one datagram may be on its way.
     wait_for(
-        lambda: all(unanswered("old", name) <= lost[name] + 1 for name in others),
+        lambda: all(udp_flows.unanswered(NODE, "old", name) <= lost[name] + 1 for name in others),
         *(30, "answers to flows that were not stuck", 0.1),
     )
 
@@ -203,7 +164,9 @@ def test_only_the_stuck_entries_go(hosts: Path, stuck: set[str], tmp_path: Path)
 def test_tcp_reaches_a_service_of_the_lab(hosts: Path) -> None:
     backends = [one.replace(":5353", ":8080") for one in BACKENDS]
     addresses = [CLUSTER, CLUSTER6]
-    declare({"protocol": "tcp", "port": 80, "addresses": addresses, "backends": backends})
+    udp_flows.declare(
+        NODE, {"protocol": "tcp", "port": 80, "addresses": addresses, "backends": backends}
+    )
     serve = "ip netns exec pod2 python3 -m http.server 8080 -b :: -d /etc/calico >/dev/null 2>&1 &"
     lab("exec", NODE, "--", "sh", "-c", serve)
     fetch = (

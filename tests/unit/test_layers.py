@@ -25,6 +25,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "_execute": frozenset(
         {"_errors", "_uapi", "_calico", "_snapshot", "_kernel", "_plan", "_observe"}
     ),
+    "_watch": frozenset({"_errors", "_calico", "_kernel", "_plan", "_observe", "_execute"}),
     "_runner": frozenset(
         {"_errors", "_uapi", "_calico", "_kernel", "_plan", "_observe", "_execute"}
     ),

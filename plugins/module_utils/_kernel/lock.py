@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Iterator
 
-from .._errors import RefusedError
+from .._errors import BusyError
 
 LOCK_PATH = "/run/bpfops.lock"
 _POLL_SECONDS = 0.1
@@ -21,7 +21,7 @@ def node_lock(timeout: float, path: str = LOCK_PATH) -> Iterator[None]:
     """Hold the lock; wait up to ``timeout`` seconds for another run to give it back.
 
     The kernel releases it when the process ends, however it ends. The file holds the pid of the
-    last holder and stays. Raises RefusedError, which names the holder, when the time is up.
+    last holder and stays. Raises BusyError, which names the holder, when the time is up.
     """
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -44,6 +44,6 @@ def _acquire(fd: int, timeout: float, path: str) -> None:
                 break
         time.sleep(_POLL_SECONDS)
     holder = Path(path).read_text("ascii").strip() or "unknown"
-    raise RefusedError(
+    raise BusyError(
         f"Another run (pid {holder}) holds {path}, and lock_timeout of {timeout:g} s is over."
     )
