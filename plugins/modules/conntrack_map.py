@@ -60,6 +60,16 @@ options:
         after it has started; C(ct2), C(ct3) and C(ct4) are known.
       - Needed where the kernel shows releases that differ, as 3.28.1 and 3.28.2 do.
     type: str
+  downgrade:
+    description:
+      - Whether O(calico_version) may be older than the release whose map is there. felix of an
+        older release does not start beside the map of a newer one.
+      - The map of the newer release is moved away from where felix looks, and stays for the
+        programs that use it until O(state=settled) has carried it over. Where the older release
+        has no map any more, one is made from it.
+      - Only for O(state=sized).
+    type: bool
+    default: false
   running_version:
     description:
       - The release whose programs write the map now, where it is not that of O(calico_version) and
@@ -267,6 +277,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "max_entries": {"type": "int"},
     "per_cpu": {"type": "int"},
     "calico_version": {"type": "str"},
+    "downgrade": {"type": "bool", "default": False},
     "running_version": {"type": "str"},
     "autoscale_file": {
         "type": "str",

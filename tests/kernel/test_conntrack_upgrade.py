@@ -185,6 +185,41 @@ def test_a_map_of_a_newer_release_is_merged_on_the_way_back(node: CtNode) -> Non
     assert node.pins() == ["cali_v4_ct3"]
 
 
+@pytest.mark.parametrize("has_older", [True, False])
+def test_back_to_an_older_release(node: CtNode, has_older: bool) -> None:
+    """Programs use the newer map until felix of the older release has replaced them."""
+    older = node.table("cali_v4_ct3", 1000) if has_older else None
+    newer = node.table("cali_v4_ct4", 1000)
+    user = node.use(newer)
+    wanted = fill(newer, "cali_v4_ct4", 50, seen=now() - SECOND)
+    back: dict[str, Any] = {"calico_version": V3_30, "running_version": V3_31, "downgrade": True}
+    planned = node.run(check=True, **back)
+    assert node.pins() == (["cali_v4_ct3"] if has_older else []) + ["cali_v4_ct4"]
+    assert node.run(**back).actions == planned.actions
+    assert node.pins() == ["cali_v4_ct3"]
+    assert shown(node.path("cali_v4_ct3"))["type"] == "hash"
+    assert "old_cali_v4_ct4" in node.own_pins()
+    if older is not None:
+        assert shown(node.path("cali_v4_ct3"))["id"] == rawbpf.map_id(older)
+    else:
+        assert node.dump("cali_v4_ct3") == wanted
+    assert node.run(**back).actions == ()
+
+    rawbpf.put(newer, *entry("cali_v4_ct4", 500))
+    with pytest.raises(errors.UnverifiedError, match="still use"):
+        node.run(state="settled", calico_version=V3_30, timeout=0.0)
+    node.end(user)
+    node.run(state="settled", calico_version=V3_30, timeout=0.0)
+    assert node.dump("cali_v4_ct3").keys() == {*wanted, entry("cali_v4_ct4", 500)[0]}
+    assert (node.pins(), node.own_pins()) == (["cali_v4_ct3"], [])
+
+
+def test_back_needs_the_release(node: CtNode) -> None:
+    node.table("cali_v4_ct4", 1000)
+    with pytest.raises(errors.BadInputError, match="downgrade: True needs calico_version"):
+        node.run(downgrade=True)
+
+
 def test_programs_in_a_left_over_array_do_not_count(node: CtNode) -> None:
     """felix of 3.31 leaves the arrays of 3.30 pinned, and so their programs loaded."""
     old = node.table("cali_v4_ct3", 1000)

@@ -60,6 +60,7 @@ def wanted(**given: Any) -> Task:
         "per_cpu": None,
         "calico_version": None,
         "running_version": None,
+        "downgrade": False,
         "autoscale_file": "keep",
         "autoscale_path": "/f",
         "records_dir": "/r",

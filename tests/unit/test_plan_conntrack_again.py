@@ -40,13 +40,17 @@ def generated(chance: random.Random) -> tuple[st.Seen, dict[str, Any]]:
         leftovers=chance.choice([(), (f"{OWN}/note_x",)]),
         autoscale=chance.choice([None, None, 1500, 9999]),
     )
-    given = {
+    given: dict[str, Any] = {
         "state": chance.choice(["sized", "settled"]),
         "max_entries": chance.choice([None, 1000, 2000, 512000]),
         "calico_version": chance.choice([None, "3.27.3", "3.28.1", "3.29.7", "3.30.7", "3.31.7"]),
         "running_version": chance.choice([None, "3.29.7", "3.30.1", "3.31.1"]),
         "autoscale_file": chance.choice(["keep", "lower", "remove"]),
     }
+    # Who runs wrote the newest map.
+    given["downgrade"] = None not in (given["calico_version"], chance.choice([None, 1]))
+    if given["downgrade"]:
+        given["running_version"] = "3.31.1"
     return node, given
 
 

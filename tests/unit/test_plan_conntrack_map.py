@@ -26,6 +26,7 @@ def verbs(node: st.Seen, **given: Any) -> list[str]:
 V29, V30, V31 = ({"calico_version": version} for version in ("3.29.7", "3.30.7", "3.31.7"))
 BIG = {"max_entries": 2000}
 SETTLED = {"state": "settled"}
+DOWN = {"downgrade": True, "running_version": "3.31.7"}
 CT3, CT4 = pin("cali_v4_ct3"), pin("cali_v4_ct4", 8)
 BOTH = (CT3, pin("cali_v6_ct3", 9))
 ROWS: list[tuple[st.Seen, dict[str, Any], list[str]]] = [
@@ -82,6 +83,10 @@ ROWS: list[tuple[st.Seen, dict[str, Any], list[str]]] = [
     (seen(CT3, CT4, kept=(kept("cali_v4_ct3", 7),)), {**SETTLED, **V31}, ["settle"]),
     (seen(CT4, strays=(stray("cali_v4_ct4", 9),)), SETTLED, ["adopt", "settle"]),
     (seen(CT3, CT4), {**SETTLED, **V30}, ["settle"]),
+    (seen(CT3, CT4), {**V30, **DOWN}, ["set_aside"]),
+    (seen(CT3, CT4, kept=(kept("cali_v4_ct3", 7),)), {**V30, **DOWN}, ["set_aside"]),
+    (seen(CT4), {**V30, **DOWN}, ["replace", "set_aside"]),
+    (seen(CT3), {**V30, **DOWN}, []),
 ]
 
 

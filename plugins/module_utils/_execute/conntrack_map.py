@@ -119,6 +119,13 @@ def _restore(action: Action, work: Work) -> dict[str, Any]:
     return _told(action, source.id, inserted, began, done._asdict())
 
 
+def _set_aside(action: Action, work: Work) -> None:
+    """From one directory to the other by rename(2), over a second pin of the same map."""
+    if action.source:
+        bpffs.make_directory(os.path.dirname(action.keep))
+        Path(action.source.paths[0]).rename(action.keep)
+
+
 def _clean(action: Action, work: Work) -> None:
     Path(action.path).unlink(missing_ok=True)
     Path(note_path(action.path)).unlink(missing_ok=True)
@@ -144,6 +151,7 @@ _STEPS: dict[Verb, Callable[[Action, Work], dict[str, Any] | None]] = {
     Verb.PUT_BACK: _put_back,
     Verb.REPLACE: _replace,
     Verb.RESTORE: _restore,
+    Verb.SET_ASIDE: _set_aside,
     Verb.CLEAN: _clean,
     Verb.AUTOSCALE: _autoscale,
     Verb.FORGET: _forget,

@@ -81,6 +81,7 @@ def _sized(task: Task, seen: Seen, family: int) -> Iterator[Action]:
     origin, row = _origin(task, seen, family)
     conntrack_map_settle.require_room(seen, origin, seen.strays_of(family))
     yield from conntrack_map_settle.adopt(task, seen, family, origin.path)
+    yield from _asides(task, seen, family, _version(row))
     changes = _changes(task, seen, origin, row)
     if not changes:
         return
@@ -125,10 +126,24 @@ def _origin(task: Task, seen: Seen, family: int) -> tuple[Pinned, CalicoMap]:
     version = _version(row)
     _require_no_leftover(task, seen, family, version)
     current = [one for one in pins if one.name.version <= version and not one.name.old]
+    if task.downgrade:
+        current = current or [one for one in pins if not one.name.old]
     if not current:
         raise RefusedError(f"families: no conntrack map of ipv{family} is in {task.pin_dir}.")
     origin = max(current, key=lambda one: one.name.version)
     return origin, row
+
+
+def _asides(task: Task, seen: Seen, family: int, version: int) -> Iterator[Action]:
+    """felix of an older release starts as soon as it sees no pin of a newer one (maps 5.4)."""
+    for one in seen.of(family):
+        if one.name.version > version:
+            keep = kept_path(task.own_dir, _name(one))
+            sentence = (
+                f"Move {one.path}, the map of a newer release, to {keep} where felix does not look"
+            )
+            source = Source(one.id, (one.path,))
+            yield Action(Verb.SET_ASIDE, sentence, family=family, source=source, keep=keep)
 
 
 def _version(row: CalicoMap) -> int:
@@ -147,7 +162,7 @@ def _require_no_leftover(task: Task, seen: Seen, family: int, version: int) -> N
                 f"{one.path} is left from a resize, and felix would put it back in place of the "
                 f"live map at its next start; {SETTLE_FIRST} and removes it",
             )
-        if one.name.version > version:
+        if one.name.version > version and not task.downgrade:
             raise refused(
                 "CT_NEWER",
                 f"{one.path} is the map of a newer release than {release_of(task, seen)}, which "

@@ -84,6 +84,18 @@ def _restore(seen: Seen, action: Action) -> Seen:
     )
 
 
+def _set_aside(seen: Seen, action: Action) -> Seen:
+    (newer,) = [one for one in seen.pins if action.source and one.path == action.source.paths[0]]
+    of = PurePosixPath(newer.path).name
+    return seen._replace(
+        pins=tuple(one for one in seen.pins if one != newer),
+        kept=(
+            *(one for one in seen.kept if one.path != action.keep),
+            Kept(action.keep, of, newer.id, newer.spec),
+        ),
+    )
+
+
 def _settle(seen: Seen, action: Action) -> Seen:
     gone = action.source.id if action.source else None
     return seen._replace(
@@ -112,6 +124,7 @@ _AFTER: dict[Verb, Callable[[Seen, Action], Seen]] = {
     Verb.PUT_BACK: _put_back,
     Verb.REPLACE: _replace,
     Verb.RESTORE: _restore,
+    Verb.SET_ASIDE: _set_aside,
     Verb.SETTLE: _settle,
     Verb.CLEAN: _clean,
     Verb.AUTOSCALE: _autoscale,

@@ -161,6 +161,7 @@ class Verb(Enum):
     PUT_BACK = "put_back"
     REPLACE = "replace"
     RESTORE = "restore"
+    SET_ASIDE = "set_aside"
     SETTLE = "settle"
     CLEAN = "clean"
     AUTOSCALE = "autoscale"

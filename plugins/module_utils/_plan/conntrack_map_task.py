@@ -37,6 +37,7 @@ class Task(NamedTuple):
     autoscale: str = KEEP
     autoscale_path: str = ""
     records_dir: str = ""
+    downgrade: bool = False
     timeouts: Mapping[str, int] = {}
     timeout: float = 0
     batch_size: int = 256
@@ -78,6 +79,7 @@ def task(params: Mapping[str, Any]) -> Task:
         autoscale=params["autoscale_file"],
         autoscale_path=params["autoscale_path"],
         records_dir=params["records_dir"].rstrip("/"),
+        downgrade=_downgrade(params),
         timeouts=timeouts(params["timeouts"] or {}),
         timeout=params["timeout"],
         batch_size=params["batch_size"],
@@ -96,6 +98,12 @@ def _release(parameter: str, text: str | None) -> VersionSet | None:
     if not known.covers(release):
         raise BadInputError(parameter, text, f"is not among the releases {known}")
     return release
+
+
+def _downgrade(params: Mapping[str, Any]) -> bool:
+    if params["downgrade"] and params["calico_version"] is None:
+        raise BadInputError("downgrade", True, "needs calico_version, the release to go back to")
+    return bool(params["downgrade"])
 
 
 def copy_options(params: Mapping[str, Any]) -> dict[str, Any]:
