@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from tests.lab import cli_conntrack, cli_services, cli_writer, demo, fleet, inventory, node
+from tests.lab.cluster import commands as commands_of_cluster
 from tests.lab.errors import LabError
 from tests.lab.settings import Settings, from_environment
 from tests.lab.traffic import commands as commands_of_traffic
@@ -35,6 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     cli_services.add(commands)
     cli_writer.add(commands)
     commands_of_traffic.add(commands)
+    commands_of_cluster.add(commands)
     return parser
 
 
