@@ -8,7 +8,8 @@ from typing import Any
 from ansible.errors import AnsibleFilterError
 
 NOT_REACHED = "not_reached"
-RESULTS = ("failed", "refused", NOT_REACHED, "changed", "ok")
+NOT_STARTED = "not_started"
+RESULTS = ("failed", "refused", NOT_REACHED, NOT_STARTED, "changed", "ok")
 """What can become of a node, the worst first."""
 
 _SHAPES: dict[str, type] = {

@@ -8,7 +8,7 @@ from typing import Any
 
 from . import text, timeline
 from .gates import gate_view
-from .inputs import NOT_REACHED, RESULTS
+from .inputs import NOT_STARTED, RESULTS
 from .model import SEVERITIES, closed, natural, rank
 from .page_node import fullest, node_view
 
@@ -92,7 +92,7 @@ def _missing(summary: dict[str, Any]) -> int:
 def _urgency(node: dict[str, Any]) -> tuple[Any, ...]:
     """Nodes that need someone come first; equal ones stay in the order of their names."""
     worst = tuple(-node["counts"][severity] for severity in SEVERITIES)
-    stops = RESULTS[: RESULTS.index(NOT_REACHED) + 1]
+    stops = RESULTS[: RESULTS.index(NOT_STARTED) + 1]
     return (stops.index(node["result"]) if node["result"] in stops else len(stops), worst)
 
 
