@@ -18,6 +18,7 @@ _SHAPES: dict[str, type] = {
     "conntrack": dict,
     "gates": list,
     "steps": list,
+    "waits": list,
     "result": str,
     "details": dict,
 }
@@ -39,7 +40,7 @@ def checked(node: str, left: Any) -> dict[str, Any]:
             raise AnsibleFilterError(
                 f"calico_report of {node}: {key} is {value!r}; it has to be {_WORDS[shape]}."
             )
-    for key in ("gates", "steps"):
+    for key in ("gates", "steps", "waits"):
         _require_records(node, key, left.get(key) or [])
     return {
         "result": left.get("result") or (NOT_REACHED if not left else "ok"),
@@ -48,6 +49,7 @@ def checked(node: str, left: Any) -> dict[str, Any]:
         "conntrack": left.get("conntrack") or None,
         "gates": left.get("gates") or [],
         "steps": left.get("steps") or [],
+        "waits": left.get("waits") or [],
         "details": left.get("details") or {},
     }
 

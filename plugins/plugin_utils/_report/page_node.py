@@ -38,6 +38,7 @@ def node_view(node: dict[str, Any], anchor: str, on: timeline.Scale | None) -> d
         "findings_more": more,
         "gates": sorted((gate_view(one) for one in node["gates"]), key=_closed_first),
         "steps": timeline.steps(node, on),
+        "waits": timeline.waits(node),
         "changes": _changes(node["changes"]),
         "maps": [_map(one) for one in sorted(look.get("maps") or [], key=_path)],
         "memory": sum(one.get("memory_bytes") or 0 for one in look.get("maps") or []),

@@ -64,3 +64,13 @@ def ticks(on: Scale | None) -> dict[str, str]:
     if on is None:
         return {}
     return {"began": clock(on.began), "took": span(on.seconds)}
+
+
+def waits(node: dict[str, Any]) -> list[dict[str, str]]:
+    """What a node has waited for, and how long."""
+    return [{"for": value(one.get("for")), "took": _took(one)} for one in node["waits"]]
+
+
+def _took(wait: dict[str, Any]) -> str:
+    seconds = wait.get("seconds")
+    return span(seconds) if isinstance(seconds, (int, float)) else NOTHING
