@@ -59,7 +59,7 @@ def destroy(top: Path) -> None:
     if not top.is_dir():
         return
     _kill(top)
-    wait_for(lambda: not _kill_again(top), 20, f"the processes in {top} to end")
+    wait_for(lambda: not _kill_again(top), 120, f"the processes in {top} to end")
     # A directory stays busy for a moment after its last process has gone.
     wait_for(lambda: _remove(top), 10, f"{top} to become removable")
 

@@ -98,6 +98,15 @@ def pod_address6(node: int, pod: int) -> IPv6Address:
     return pod_cidr6(node)[1 + pod]
 
 
+def environment(settings: Settings) -> dict[str, str]:
+    """Variables by which another process finds the same lab."""
+    return {
+        "BPFOPS_LAB_NAME": settings.name,
+        "BPFOPS_LAB_SUBNET": str(settings.subnet),
+        "BPFOPS_LAB_DIR": str(settings.base),
+    }
+
+
 def from_environment() -> Settings:
     """Read BPFOPS_LAB_NAME, BPFOPS_LAB_SUBNET and BPFOPS_LAB_DIR.
 

@@ -30,6 +30,7 @@ from . import (
     scanner,
     services,
     untracked,
+    web,
 )
 
 HOOKS = (
@@ -174,6 +175,10 @@ def _serve(loaded: libbpf.BpfObject | felix.Felix | None) -> NoReturn:
     for source, target in ((null, 0), (log, 1), (log, 2)):
         os.dup2(source, target)
     os.chdir("/")
+    try:
+        web.serve(status)
+    except (OSError, config.ConfigError) as error:
+        print(f"lab-agent: no health endpoint or metrics: {error}", file=sys.stderr, flush=True)
     if isinstance(loaded, felix.Felix) and loaded.unequal:
         threading.Thread(target=_keep_trying, args=(loaded,), daemon=True).start()
     if isinstance(loaded, felix.Felix) and loaded.plan.scan:

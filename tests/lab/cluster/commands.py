@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Commands: cluster up, down, status, kubeconfig, api, crds."""
+"""Commands: cluster up, down, status, kubeconfig, api, crds, fault."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import json
 from typing import TypeAlias
 
 from tests.lab.agent.releases import RELEASES
-from tests.lab.cluster import crds, layout, lifecycle
+from tests.lab.cluster import crds, faults, layout, lifecycle
 from tests.lab.settings import Settings
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -17,7 +17,9 @@ Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 def add(commands: Commands) -> None:
     """Register the commands."""
     cluster = commands.add_parser("cluster", help="a Kubernetes API around the nodes")
-    actions = cluster.add_subparsers(required=True, metavar="up|down|status|kubeconfig|api|crds")
+    actions = cluster.add_subparsers(
+        required=True, metavar="up|down|status|kubeconfig|api|crds|fault"
+    )
     default = lifecycle.Wish()
     up = actions.add_parser("up", help="start a cluster, replacing the one that is there")
     up.add_argument("--install", choices=layout.KINDS, default=default.install)
@@ -31,9 +33,31 @@ def add(commands: Commands) -> None:
     server = actions.add_parser("api", help="end or start the API server alone")
     server.add_argument("action", choices=("stop", "start"))
     server.set_defaults(command=_server)
+    _add_faults(actions)
     definitions = actions.add_parser("crds", help="bring the definitions to another release")
     definitions.add_argument("release", choices=tuple(RELEASES))
     definitions.set_defaults(command=_crds)
+
+
+def _add_faults(actions: Commands) -> None:
+    kinds = actions.add_parser("fault", help="make trouble, or end it (--end)").add_subparsers(
+        required=True, metavar="never-ready|conflict|budget"
+    )
+    never = kinds.add_parser("never-ready", help="a node's calico-node does not become ready")
+    never.add_argument("node")
+    never.set_defaults(fault=lambda plane, told: faults.never_ready(plane, told.node, end=told.end))
+    other = kinds.add_parser("conflict", help="somebody else writes FelixConfiguration default")
+    other.add_argument("change", nargs="?", default="{}", help="merge patch in JSON")
+    other.set_defaults(fault=lambda plane, told: faults.conflict(plane, told.change, end=told.end))
+    blocking = kinds.add_parser("budget", help="a pod that nobody may evict")
+    blocking.set_defaults(fault=lambda plane, told: faults.budget(plane, end=told.end))
+    for one in (never, other, blocking):
+        one.add_argument("--end", action="store_true")
+        one.set_defaults(command=_fault)
+
+
+def _fault(settings: Settings, arguments: argparse.Namespace) -> None:
+    arguments.fault(lifecycle.running(settings), arguments)
 
 
 def _up(settings: Settings, arguments: argparse.Namespace) -> None:

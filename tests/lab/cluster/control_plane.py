@@ -7,6 +7,7 @@ They run in the lab's cgroup, so that `down` finds them, and listen on 127.0.0.1
 from __future__ import annotations
 
 import json
+import os
 import random
 import secrets
 import socket
@@ -18,7 +19,7 @@ from tests.lab import cgroup2
 from tests.lab.cluster import layout
 from tests.lab.cluster.api import Api, ApiError
 from tests.lab.errors import LabError
-from tests.lab.settings import REPOSITORY, Settings
+from tests.lab.settings import REPOSITORY, Settings, environment
 from tests.lab.shell import run, wait_for
 
 # Below those that Linux gives away by itself: a server that was stopped finds its own again.
@@ -94,8 +95,8 @@ class ControlPlane:
             raise LabError(f"The API server ended: {end}")
 
     def stop_server(self) -> None:
-        """End the API server as a crash would; everything else keeps running."""
-        cgroup2.destroy(self._cgroup("kube-apiserver"))
+        """End the API server."""
+        self.end("kube-apiserver")
 
     def ready(self) -> bool:
         """Whether the API server says that it is."""
@@ -126,11 +127,16 @@ class ControlPlane:
                 stderr=log,
                 start_new_session=True,
                 cwd=REPOSITORY,
+                env={**os.environ, **environment(self.settings)},
             )
 
     def spawn_python(self, name: str, module: str) -> None:
         """Start one of the lab's own programs."""
         self.spawn(name, sys.executable, "-m", module)
+
+    def end(self, name: str) -> None:
+        """End what `spawn` started, as a crash would; everything else keeps running."""
+        cgroup2.destroy(self._cgroup(name))
 
     def running(self) -> dict[str, bool]:
         """Each program by name, and whether it runs."""

@@ -41,6 +41,8 @@ def up(settings: Settings, wish: Wish) -> ControlPlane:
         state.write(settings)
         crds.install(plane.api(), wish.release, wish.install, native=wish.native)
         manifests.install(plane.api(), state)
+        if wish.install == "operator":
+            plane.spawn_python("operator", "tests.lab.cluster.operator")
         if wish.nodes:
             _start_nodes(settings, plane)
     except BaseException:
@@ -71,16 +73,17 @@ def _check_nodes(settings: Settings) -> None:
 
 
 def _start_nodes(settings: Settings, plane: ControlPlane) -> None:
-    """Start the kubelets and wait until calico-node is ready on each node."""
+    """Start the kubelets and wait until calico-node runs the eBPF dataplane on each node."""
     plane.spawn_python("kubelet", "tests.lab.cluster.kubelet")
     place = f"apis/apps/v1/namespaces/{plane.state.namespace}/daemonsets/calico-node"
-    count = len(node.existing(settings))
+    nodes = node.existing(settings)
 
     def ready() -> bool:
         found = plane.api().find(place)
-        return bool(found and found["status"].get("numberReady") == count)
+        enabled = ["BPFEnabled = true" in NodeAgent(one).config() for one in nodes]
+        return bool(found and found["status"].get("numberReady") == len(nodes) and all(enabled))
 
-    wait_for(ready, 180, f"{count} pods calico-node (see {plane.log('kubelet')})", 0.2)
+    wait_for(ready, 300, f"{len(nodes)} pods calico-node (see {plane.log('kubelet')})", 0.2)
 
 
 def running(settings: Settings) -> ControlPlane:

@@ -122,7 +122,7 @@ def _containers(install: str, release: str) -> tuple[list[Object], list[Object]]
     main = {
         "name": "calico-node",
         "image": node,
-        "env": _environment(install, release),
+        "env": _environment(install),
         "envFrom": [endpoint],
         "securityContext": {"privileged": True},
         "lifecycle": {"preStop": {"exec": {"command": ["/bin/calico-node", "-shutdown"]}}},
@@ -150,12 +150,12 @@ def init_name(install: str, release: str) -> str:
     return "ebpf-bootstrap" if renamed else "mount-bpffs"
 
 
-def _environment(install: str, release: str) -> list[Object]:
+def _environment(install: str) -> list[Object]:
     words = {"DATASTORE_TYPE": "kubernetes", "FELIX_HEALTHENABLED": "true"}
     words["FELIX_IPV6SUPPORT"] = "false"
     if install == "operator":
         words["FELIX_HEALTHPORT"] = "9099"
-    if install == "manifest" or (install == "operator" and parse(release) < (3, 28)):
+    if install == "manifest":
         words["FELIX_BPFENABLED"] = "true"
     name = {"name": "NODENAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}
     return [name, *({"name": key, "value": value} for key, value in words.items())]

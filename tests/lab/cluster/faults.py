@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Trouble that a test can make in the cluster, each until it is ended."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import Any
+
+from tests.lab import node
+from tests.lab.cluster import layout
+from tests.lab.cluster.api import Api, ApiError
+from tests.lab.cluster.control_plane import ControlPlane
+from tests.lab.errors import LabError
+from tests.lab.settings import from_environment
+
+PAUSE = 0.2  # seconds between two writes of the conflicting writer
+GUARDED = {"app": "guarded"}
+DEPLOYMENT = "apis/apps/v1/namespaces/default/deployments/guarded"
+BUDGET = "apis/policy/v1/namespaces/default/poddisruptionbudgets/guarded"
+
+
+def never_ready(plane: ControlPlane, name: str, *, end: bool) -> None:
+    """The readiness probe of calico-node on a node fails, whatever felix says."""
+    node.find(plane.settings, name)
+    file = layout.faults(plane.settings) / f"never-ready-{name}"
+    if end:
+        file.unlink(missing_ok=True)
+    else:
+        file.touch()
+
+
+def conflict(plane: ControlPlane, change: str, *, end: bool) -> None:
+    """Somebody else merges ``change`` (JSON) into FelixConfiguration default again and again."""
+    plane.end("conflict")
+    if end:
+        return
+    try:
+        json.loads(change)
+    except ValueError as error:
+        raise LabError(f"The change is {change!r}; use a merge patch in JSON.") from error
+    plane.spawn("conflict", sys.executable, "-m", "tests.lab.cluster.faults", change)
+
+
+def budget(plane: ControlPlane, *, end: bool) -> None:
+    """A pod, and a PodDisruptionBudget that lets nobody evict it."""
+    api = plane.api()
+    if end:
+        for path in (BUDGET, DEPLOYMENT):
+            if api.find(path):
+                api.request("DELETE", path)
+        return
+    metadata = {"name": "guarded", "namespace": "default"}
+    selector = {"matchLabels": GUARDED}
+    containers = [{"name": "guarded", "image": "guarded"}]
+    template = {"metadata": {"labels": GUARDED}, "spec": {"containers": containers}}
+    made: dict[str, Any] = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata}
+    made["spec"] = {"replicas": 1, "selector": selector, "template": template}
+    api.apply(DEPLOYMENT, made)
+    made = {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": metadata}
+    made["spec"] = {"minAvailable": 1, "selector": selector}
+    api.apply(BUDGET, made)
+
+
+def _write_for_ever(change: dict[str, Any]) -> None:
+    settings = from_environment()
+    api = Api(layout.kubeconfig(settings), agent="conflicting-writer")
+    path = f"apis/{layout.read(settings).api}/felixconfigurations/default"
+    while True:
+        try:
+            api.merge(path, change)
+        except ApiError as error:
+            print(error, file=sys.stderr, flush=True)
+        time.sleep(PAUSE)
+
+
+if __name__ == "__main__":
+    _write_for_ever(json.loads(sys.argv[1]))
