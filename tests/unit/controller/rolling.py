@@ -48,6 +48,15 @@ TASKS = {
 """
     + STEP % "first"
     + """
+- name: Wait for nothing
+  ansible.builtin.command: "false"
+  register: waited
+  until: waited.rc == 0
+  retries: 2
+  delay: 0
+  failed_when: false
+  changed_when: false
+  when: live | default(false)
 - name: Be cut off
   ansible.builtin.shell: kill -9 {{ lookup('file', lookup('env', 'LOG') ~ '.pid') }}
   when: inventory_hostname in cut | default([])
@@ -104,6 +113,7 @@ class Fleet:
 
     def __init__(self, place: Path) -> None:
         self.place, self.log = place, place / "log"
+        self.more: dict[str, str] = {}
         tree = place / "collections/ansible_collections/bpfops"
         tree.mkdir(parents=True)
         (tree / "calico").symlink_to(ROOT)
@@ -132,6 +142,7 @@ class Fleet:
             "ANSIBLE_LOCALHOST_WARNING": "false",
             "ANSIBLE_NOCOLOR": "1",
             "LC_ALL": "C.UTF-8",
+            **self.more,
         }
 
     def run(self, *words: str, **given: Any) -> Run:

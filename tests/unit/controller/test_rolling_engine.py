@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import select
 import stat
 import subprocess
@@ -55,14 +56,19 @@ def test_a_run_that_was_cut_off_goes_on_where_it_was(fleet: Fleet) -> None:
 
 
 def test_nothing_begins_after_the_window(fleet: Fleet) -> None:
-    run = fleet.run(calico_window_end="2099-01-01T00:00:00Z")
+    fleet.more["ANSIBLE_CALLBACKS_ENABLED"] = "bpfops.calico.live"
+    run = fleet.run(calico_window_end="2099-01-01T00:00:00Z", live=True)
     assert (run.status, run.done) == (0, ["node1"])
+    assert re.search(r"0:\d\d node1 probe : Log it", run.said)
+    assert re.search(r"0:\d\d node1 probe : Wait for nothing asked 1 of 3 times, 0:\d\d", run.said)
     assert run.results == {"node1": "changed", "node2": "not_started", "node3": "not_started"}
     assert "The window has ended: node2, node3 were not started. The same command" in run.said
     assert "before its turn" in run.report["nodes"][1]["steps"][-1]["says"]
     assert not (fleet.place / "state2").exists()
+    del fleet.more["ANSIBLE_CALLBACKS_ENABLED"]
     rest = fleet.run()
     assert rest.done == ["node2", "node3"]
+    assert not re.search(r"0:\d\d node2", rest.said)
 
 
 def test_a_failure_stops_the_run_where_nobody_can_be_asked(fleet: Fleet) -> None:
