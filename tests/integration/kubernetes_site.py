@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A cluster of the lab for tests of the control: the role's steps on it, and kubectl to look."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.lab import inventory
+
+SIZE = "bpfMapSizeConntrack"
+Step = tuple[str, dict[str, Any]]
+
+
+def wait(condition: Callable[[], object], what: str) -> None:
+    deadline = time.monotonic() + 180
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.5)
+
+
+class Site:
+    """A cluster and how it is reached."""
+
+    def __init__(self, hosts: Path, kubeconfig: str) -> None:
+        self.hosts = hosts
+        self.kubeconfig = kubeconfig
+
+    def control(self, *steps: Step, on: str = "all", check: bool = False, **words: Any) -> str:
+        """Include the role's steps in one play; what ansible-playbook prints, on one line."""
+        tasks = [
+            {
+                "name": step,
+                "ansible.builtin.include_role": {
+                    "name": "bpfops.calico._control",
+                    "tasks_from": step,
+                },
+                "vars": given,
+            }
+            for step, given in steps
+        ]
+        show = "found {{ control_found | default({}) | to_json }} {{ control_notes | default([]) }}"
+        tasks.append({"name": "show", "ansible.builtin.debug": {"msg": show}})
+        play = self.hosts.with_name("play.yml")
+        play.write_text(json.dumps([{"hosts": on, "gather_facts": False, "tasks": tasks}]))
+        known = {"calico_control": "kubernetes", "calico_felix_process": "^calico-node ", **words}
+        command = [inventory.ansible_playbook(), str(play), "-i", str(self.hosts)]
+        command += ["-e", json.dumps(known), *["--check"] * check]
+        environment = {"KUBECONFIG": self.kubeconfig, **inventory.ansible_environment()}
+        environment["KUBECONFIG"] = self.kubeconfig
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        said = " ".join((done.stdout + done.stderr).replace('\\"', '"').split())
+        assert "Traceback" not in said, said
+        return said
+
+    def kubectl(self, *words: str, text: str = "") -> str:
+        environment = {**os.environ, "KUBECONFIG": self.kubeconfig}
+        done = subprocess.run(
+            ["kubectl", *words],
+            env=environment,
+            input=text,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def get(self, *words: str) -> Any:
+        return json.loads(self.kubectl("get", *words, "-o", "json"))
+
+    def apply(self, body: dict[str, Any]) -> None:
+        self.kubectl("apply", "-f", "-", text=json.dumps(body))
+
+    def specs(self) -> dict[str, Any]:
+        """spec of each FelixConfiguration."""
+        found = self.get("felixconfigurations")["items"]
+        return {one["metadata"]["name"]: one["spec"] for one in found}
+
+    def sizes(self) -> dict[str, Any]:
+        """The size that each FelixConfiguration sets."""
+        return {name: spec.get(SIZE) for name, spec in self.specs().items()}
+
+    def pod(self, node: str) -> Any:
+        fields = f"--field-selector=spec.nodeName={node}"
+        found = self.get("pods", "-n", "kube-system", "-l", "k8s-app=calico-node", fields)["items"]
+        assert len(found) == 1
+        return found[0]
+
+    def uid(self, node: str) -> str:
+        return str(self.pod(node)["metadata"]["uid"])
