@@ -48,7 +48,7 @@ def batches(serial: Any) -> list[int | str]:
     """What the keyword ``serial`` of a play takes. Raises ValueError with one sentence."""
     sizes = serial if isinstance(serial, list) else [serial]
     for size in sizes or [serial]:
-        if isinstance(size, bool) or not _SERIAL.fullmatch(str(size).strip()):
+        if not _SERIAL.fullmatch(str(size).strip()):
             raise ValueError(
                 f"calico_serial: {size!r} is neither a number of hosts from 1 on nor a share from "
                 "1% to 100%, or a list of these."

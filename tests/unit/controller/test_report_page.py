@@ -194,10 +194,11 @@ def test_what_is_urgent_comes_first() -> None:
         "c": left(finding("X", "critical", "y")),
         "d": None,
         "e": left(result="failed"),
+        "f": left(result="not_started"),
     }
     made = html(facts)
     details = made[made.index('id="details"') :]
-    assert re.findall(r"<h3>(\w)</h3>", details) == ["e", "d", "c", "b", "a"]
+    assert re.findall(r"<h3>(\w)</h3>", details) == ["e", "d", "f", "c", "b", "a"]
 
 
 def test_a_timeline_only_where_there_is_a_course() -> None:

@@ -95,6 +95,12 @@ def test_the_window_ends_at_the_next_such_time(text: str, end: datetime) -> None
     assert plan(HOSTS, {"window_end": text}, NOW)["window_end"] == int(end.timestamp())
 
 
+def test_a_window_that_ends_this_very_second_ends_tomorrow() -> None:
+    now = NOW.replace(second=0)
+    end = plan(HOSTS, {"window_end": "22:30"}, now)["window_end"]
+    assert end == int((now + timedelta(days=1)).timestamp())
+
+
 def test_the_filter_takes_only_what_the_limit_leaves() -> None:
     found = rolling_plan(HOSTS, ["node3", "node2"], canary=1)
     assert found["canary"] == ["node2"]
@@ -163,9 +169,11 @@ def test_secrets_are_hidden(text: str, shown: str) -> None:
 
 def test_the_command_can_be_typed_again() -> None:
     line = ["/v/bin/ansible-playbook", "bpfops.calico.repair_tc", "-i", "my hosts", "-esize=5"]
-    line += ["-e", "token=x", "--extra-vars={'password': 'y'}", "--check", "-e"]
+    line += ["-e", "token=x", "--extra-vars={'password': 'y'}", "--check", "-epass=x"]
+    line += ["--extra-vars", "secret=z", "-e"]
     assert command(line) == (
         "ansible-playbook bpfops.calico.repair_tc -i 'my hosts' -esize=5 -e token=HIDDEN "
-        """'--extra-vars={"password": "HIDDEN"}' --check -e"""
+        """'--extra-vars={"password": "HIDDEN"}' --check """
+        "-epass=HIDDEN --extra-vars secret=HIDDEN -e"
     )
     assert command([]) == ""
