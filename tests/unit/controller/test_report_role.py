@@ -139,3 +139,27 @@ def test_only_the_hosts_that_are_meant(place: Path, options: tuple[str, str]) ->
     play(place, LEAVE + REPORT, *options)
     _, data = written(place)
     assert [node["name"] for node in data["nodes"]] == ["node2", "node3"]
+
+
+WAIT = """
+- hosts: node10
+  gather_facts: false
+  tasks:
+    - ansible.builtin.include_role:
+        name: bpfops.calico._report
+        tasks_from: wait
+      vars:
+        report_wait: felix after {{ item }} s
+        report_wait_began: "{{ now().timestamp() - item | float }}"
+      loop: ["30", "-1000"]
+"""
+
+
+def test_what_was_waited_for_a_second_or_longer(place: Path) -> None:
+    play(place, WAIT + REPORT, "-l", "node10")
+    _, data = written(place)
+    (wait,) = data["nodes"][0]["waits"]
+    assert wait["for"] == "felix after 30 s"
+    assert 30 <= wait["seconds"] < 900
+    (text,) = (place / "calico-report").glob("*.md")
+    assert "| node10 | felix after 30 s | " in text.read_text()
