@@ -170,7 +170,7 @@ def test_a_budget_blocks_a_drain_until_it_is_gone(kubectl: Kubectl) -> None:
     until(lambda: all(map(ready, kubectl.json(*pods)["items"] or [{}])), "the guarded pod")
     guarded = kubectl.json(*pods)["items"][0]
     node = guarded["spec"]["nodeName"]
-    drain = ("drain", node, "--ignore-daemonsets", "--timeout=4s")
+    drain = ("drain", node, "--ignore-daemonsets", "--timeout=10s")
     process = kubectl.call(*drain)
     assert process.returncode == 1
     assert "disruption budget" in process.stderr

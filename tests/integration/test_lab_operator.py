@@ -47,6 +47,10 @@ def install(kubectl: Kubectl, **spec: Any) -> None:
     assert kubectl.patch(*INSTALLATION, spec=spec).returncode == 0
 
 
+def version(kubectl: Kubectl) -> Any:
+    return kubectl.json(*INSTALLATION).get("status", {}).get("calicoVersion")
+
+
 def images(kubectl: Kubectl) -> set[str]:
     pods = kubectl.json("pods", "-n", "calico-system", "-l", "k8s-app=calico-node")["items"]
     return {one["spec"]["containers"][0]["image"] for one in pods}
@@ -56,14 +60,15 @@ def test_another_operator_brings_another_release(kubectl: Kubectl) -> None:
     assert "bpfEnabled" not in kubectl.json(*FELIX)["spec"]
     lab("cluster", "crds", "3.29.7")
     kubectl("set", "image", *OPERATOR, "tigera-operator=quay.io/tigera/operator:v1.36.16")
-    until(lambda: images(kubectl) == {"quay.io/calico/node:v3.29.7"}, "the new pods")
+    until(lambda: version(kubectl) == "v3.29.7", "the new operator")
+    kubectl("rollout", "status", *DAEMON_SET, "--timeout=150s")
+    assert images(kubectl) == {"quay.io/calico/node:v3.29.7"}
     until(lambda: condition(kubectl, "Progressing").get("status") == "False", "their readiness")
     assert [agent(node)["release"] for node in ("node1", "node2")] == ["3.29.7", "3.29.7"]
     default = kubectl.json(*FELIX)
     assert default["spec"]["bpfEnabled"] is True
     assert default["metadata"]["annotations"]["operator.tigera.io/bpfEnabled"] == "true"
     assert default["spec"]["nftablesMode"] == "Disabled"
-    assert kubectl.json(*INSTALLATION)["status"]["calicoVersion"] == "v3.29.7"
 
 
 def test_edits_of_the_daemon_set_are_reverted(kubectl: Kubectl) -> None:

@@ -50,11 +50,12 @@ class Operator:
         if refusal := operator_rules.refusal(view):
             self._report(view, refusal)
             return
-        self._merge_felix(operator_rules.before_rollout(view))
+        self._merge_felix(view, operator_rules.before_rollout(view))
         self._render(view)
-        view = self._view() or view
-        self._merge_felix(operator_rules.after_rollout(view))
-        self._report(view, "")
+        settled = self._view()
+        if settled and not operator_rules.refusal(settled):
+            self._merge_felix(settled, operator_rules.after_rollout(settled))
+            self._report(settled, "")
 
     def _view(self) -> View | None:
         installation, deployment = self._api.find(INSTALLATION), self._api.find(DEPLOYMENT)
@@ -69,9 +70,12 @@ class Operator:
         endpoint = self._api.find(ENDPOINT)
         return View(release, installation["spec"], felix, daemon_set, endpoint)
 
-    def _merge_felix(self, change: Object) -> None:
+    def _merge_felix(self, view: View, change: Object) -> None:
+        """Unless somebody else has written since: then the next look decides anew."""
         if change:
-            self._api.merge(self._felix, change)
+            seen = {"resourceVersion": view.felix["metadata"]["resourceVersion"]}
+            metadata = {**change.get("metadata", {}), **seen}
+            self._api.merge(self._felix, {**change, "metadata": metadata})
 
     def _render(self, view: View) -> None:
         """Write the whole DaemonSet when it is not, or no more, what was written last."""
