@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from .cluster import KUBESPRAY, OPERATOR, Cluster, Node
-from .configure import holds, is_of_node, with_spec
+from .configure import is_of_node, with_spec
 from .effective import GLOBAL, NODE, own_default, setting, spec_of
 from .values import same, text, typed
 from .writes import Write, memory_of, write
@@ -141,7 +141,4 @@ def _cut_back(values: Cluster, after: Cluster, notes: list[str]) -> list[Write]:
 
 def _needless(values: Cluster, without: Cluster, node: Node, field: str) -> bool:
     """Whether felix has the same value without ours."""
-    now = setting(values, node, field).value
-    return same(setting(without, node, field).value, now) or (
-        now is not None and holds(without, node, field, now)
-    )
+    return same(setting(without, node, field).value, setting(values, node, field).value)

@@ -41,6 +41,8 @@ def install(api: Api, state: layout.State) -> None:
     else:
         place = "apis/apps/v1/namespaces/kube-system/daemonsets/calico-node"
         api.apply(place, daemon_set(state.install, state.release), "calico-manifest")
+        place = "api/v1/namespaces/kube-system/configmaps/calico-config"
+        api.apply(place, calico_config(state.install), "calico-manifest")
     api.apply(felix, felix_configuration(state), "calico-node")
     place = "apis/apps/v1/namespaces/kube-system/daemonsets/kube-proxy"
     api.apply(place, kube_proxy(), "kubeadm")
@@ -56,6 +58,17 @@ def felix_configuration(state: layout.State) -> Object:
         "kind": "FelixConfiguration",
         "metadata": {"name": "default"},
         "spec": spec,
+    }
+
+
+def calico_config(install: str) -> Object:
+    """The ConfigMap of an installation without the operator, which names what has made it."""
+    made_by = "kubespray,bgp" if install == "kubespray" else "k8s,bgp"
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "calico-config", "namespace": "kube-system"},
+        "data": {"cluster_type": made_by, "calico_backend": "bird"},
     }
 
 

@@ -136,6 +136,14 @@ def test_an_object_that_was_made_for_it_goes_again() -> None:
     assert run(half, {"bpfLogLevel": "Off"}) == whole
 
 
+def test_a_value_that_somebody_has_put_back_is_forgotten() -> None:
+    there = run(read(configurations=[felix("node.node1", {SIZE: 5})]), {SIZE: 6})
+    there["configurations"][0]["spec"][SIZE] = 5
+    plan = steps.configured(there, "node1", {SIZE: 5})["write"]
+    assert plan["actions"] == ["Forget what FelixConfiguration node.node1 had before"]
+    assert after(there, plan)["configurations"][0]["metadata"]["annotations"] == {}
+
+
 def test_an_object_that_somebody_else_uses_too_stays() -> None:
     there = run(read(), {SIZE: 6})
     there["configurations"][0]["spec"]["nftablesMode"] = "Auto"

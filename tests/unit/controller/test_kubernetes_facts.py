@@ -38,6 +38,8 @@ def test_the_facts_for_the_roles() -> None:
         "health_port": 9199,
         "metrics_port": 9092,
     }
+    plain = steps.facts(read(), "node1", [], {})
+    assert (plain["health_port"], plain["metrics_port"]) == (9099, 9091)
     with pytest.raises(RefusedError, match="outranks it"):
         steps.facts(whole, "node1", [], {"bpfEnabled": "true"})
 

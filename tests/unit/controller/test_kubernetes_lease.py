@@ -65,3 +65,11 @@ def test_a_lease_is_dropped_by_its_holder_alone() -> None:
     assert lease.drop(held("other"), "me") is None
     assert lease.drop(None, "me") is None
     assert steps.lease([held("other")], "drop", "me") == {"definition": None}
+
+
+def test_each_step_is_its_own() -> None:
+    """By the clock of now, at which the other one is dead for long."""
+    assert steps.lease([held("other")], "take", "me", 60)["definition"]["spec"]["acquireTime"]
+    with pytest.raises(RefusedError, match="was lost to other"):
+        steps.lease([held("other")], "renew", "me", 60)
+    assert steps.lease([], "take", "me", 60)["definition"]["spec"]["leaseDurationSeconds"] == 60
