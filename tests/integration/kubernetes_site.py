@@ -4,24 +4,21 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests.integration.kube import Kubectl
 from tests.lab import inventory
+from tests.lab.shell import wait_for
 
 SIZE = "bpfMapSizeConntrack"
 Step = tuple[str, dict[str, Any]]
 
 
 def wait(condition: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + 180
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.5)
+    wait_for(lambda: bool(condition()), 180, what, 0.5)
 
 
 class Site:
@@ -30,6 +27,7 @@ class Site:
     def __init__(self, hosts: Path, kubeconfig: str) -> None:
         self.hosts = hosts
         self.kubeconfig = kubeconfig
+        self.kubectl = Kubectl(Path(kubeconfig))
 
     def control(self, *steps: Step, on: str = "all", check: bool = False, **words: Any) -> str:
         """Include the role's steps in one play; what ansible-playbook prints, on one line."""
@@ -58,24 +56,11 @@ class Site:
         assert "Traceback" not in said, said
         return said
 
-    def kubectl(self, *words: str, text: str = "") -> str:
-        environment = {**os.environ, "KUBECONFIG": self.kubeconfig}
-        done = subprocess.run(
-            ["kubectl", *words],
-            env=environment,
-            input=text,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
     def get(self, *words: str) -> Any:
-        return json.loads(self.kubectl("get", *words, "-o", "json"))
+        return self.kubectl.json(*words)
 
     def apply(self, body: dict[str, Any]) -> None:
-        self.kubectl("apply", "-f", "-", text=json.dumps(body))
+        self.kubectl("apply", "-f", "-", stdin=json.dumps(body))
 
     def specs(self) -> dict[str, Any]:
         """spec of each FelixConfiguration."""

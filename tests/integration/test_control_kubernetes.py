@@ -17,10 +17,11 @@ from typing import Any
 
 import pytest
 
+from tests.integration.kube import needs_kubectl
 from tests.integration.kubernetes_site import SIZE, Site, Step, wait
 from tests.lab.harness import agent, in_node, lab
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, needs_kubectl]
 
 
 NODES = ("node1", "node2")
@@ -164,25 +165,27 @@ def test_one_run_at_a_time(site: Site) -> None:
     def lease() -> Any:
         return site.get("lease", "bpfops-calico", "-n", "kube-system")["spec"]
 
+    place = ("lease", "bpfops-calico", "-n", "kube-system", "--type=merge")
     take: Step = ("lease_take", {"control_operation": "resize"})
     steps = (take, ("lease_renew", {"control_operation": "resize"}))
-    assert "failed=0" in site.control(*steps, on="node1")
+    said = site.control(*steps, on="node1", calico_lease_seconds=1)
+    assert "failed=0" in said, said
     holder = lease()["holderIdentity"]
+    assert lease()["renewTime"] > lease()["acquireTime"]
     assert holder.endswith(":resize")
+    site.kubectl("patch", *place, "-p", '{"spec":{"leaseDurationSeconds":900}}')
     # Its process has ended, so the next one need not wait.
     assert "failed=0" in site.control(take, on="node1")
     assert lease()["holderIdentity"] != holder
     other = '{"spec":{"holderIdentity":"eve@elsewhere:1:upgrade"}}'
-    site.kubectl(
-        "patch", "lease", "bpfops-calico", "-n", "kube-system", "--type=merge", "-p", other
-    )
+    site.kubectl("patch", *place, "-p", other)
     said = site.control(take, on="node1")
     assert "eve@elsewhere:1:upgrade works on this cluster" in said, said
     said = site.control(("lease_drop", {"control_operation": "resize"}), on="node1")
     assert "failed=0" in said
     assert lease()["holderIdentity"] == "eve@elsewhere:1:upgrade"
     late = '{"spec":{"leaseDurationSeconds":1}}'
-    site.kubectl("patch", "lease", "bpfops-calico", "-n", "kube-system", "--type=merge", "-p", late)
+    site.kubectl("patch", *place, "-p", late)
     said = site.control(take, ("lease_drop", {"control_operation": "resize"}), on="node1")
     assert "failed=0" in said, said
     assert "holderIdentity" not in lease()
