@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The role upgrade on one node of the lab: there, back by itself, and nothing a second time."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration import lab_release as seen
+from tests.integration import resizing
+from tests.integration.lab_release import GLOBALS
+from tests.integration.node_info import bring_pyroute2
+from tests.integration.resizing import NODE, Load
+from tests.lab import inventory
+from tests.lab.harness import agent
+from tests.lab.traffic import control
+
+pytestmark = pytest.mark.lab
+
+SIZE = 60_000
+CONFIG = "/etc/calico/lab-agent.cfg"
+INSTALL = f"sed -i 's/^release = .*/release = {{{{ control_version[1:] }}}}/' {CONFIG}"
+VARIABLES = {
+    "calico_agent_upgrade_command": INSTALL,
+    "calico_agent_version_command": f"sed -n 's/^release = /v/p' {CONFIG}",
+}
+PLAY = [{"hosts": "all", "gather_facts": False, "roles": ["bpfops.calico.upgrade"]}]
+
+
+@pytest.fixture(scope="module")
+def hosts() -> Iterator[Path]:
+    with resizing.node_of("3.29.7", "46", SIZE) as path:
+        bring_pyroute2(path)
+        yield path
+
+
+@pytest.fixture(scope="module")
+def load(hosts: Path, tmp_path_factory: pytest.TempPathFactory) -> Load:
+    return Load("46", tmp_path_factory.mktemp("load"), rate=0)
+
+
+def play(hosts: Path, to: str, *words: str, fails: bool = False, **variables: Any) -> str:
+    file = hosts.parent / "upgrade.json"
+    file.write_text(json.dumps(PLAY))
+    given = {**VARIABLES, "calico_version": to, **variables}
+    command = [inventory.ansible_playbook(), str(file), "-i", str(hosts)]
+    return resizing.run([*command, "-e", json.dumps(given), *words], fails)
+
+
+def release() -> str:
+    return str(agent(NODE)["release"])
+
+
+def tables() -> set[str]:
+    """Names of the conntrack maps that are pinned, ours among them."""
+    return {
+        path.removeprefix(GLOBALS) for path in seen.pins(NODE) if re.search(r"cali_v\d_ct\d", path)
+    }
+
+
+def test_a_dry_run_changes_nothing(hosts: Path, load: Load) -> None:
+    play(hosts, "v3.30.7", "--check", "--diff")
+    assert release() == "3.29.7"
+    assert tables() == {"cali_v4_ct3", "cali_v6_ct3"}
+
+
+def test_from_3_29_to_3_30(hosts: Path, load: Load) -> None:
+    play(hosts, "v3.30.7")
+    assert release() == "3.30.7"
+    assert tables() == {"cali_v4_ct3", "cali_v6_ct3"}
+    assert control.without_progress(seen.LAB, 10) == []
+
+
+def test_a_release_that_does_not_become_healthy_is_taken_back(hosts: Path, load: Load) -> None:
+    sick = f"sh -c '! grep -q 3.31 {CONFIG} && lab-agent ready'"
+    said = play(
+        hosts,
+        "v3.31.7",
+        fails=True,
+        calico_agent_health_command=sick,
+        control_health_retries=5,
+    )
+    assert "did not take Calico v3.31.7, so v3.30.7 runs again" in re.sub(r"\s+", " ", said)
+    assert release() == "3.30.7"
+    assert tables() == {"cali_v4_ct3", "cali_v6_ct3"}
+    assert resizing.no_pins_of_ours()
+    assert control.without_progress(seen.LAB, 10) == []
+
+
+def test_from_3_30_to_3_31(hosts: Path, load: Load) -> None:
+    play(hosts, "v3.31.7")
+    assert release() == "3.31.7"
+    assert tables() == {"cali_v4_ct4", "cali_v6_ct4"}
+    assert resizing.no_pins_of_ours()
+    resizing.check_traffic()
+    resizing.check_explained(load.end())
+
+
+def test_a_second_run_changes_nothing(hosts: Path, load: Load) -> None:
+    before = seen.pins(NODE)
+    said = play(hosts, "v3.31.7")
+    assert re.search(rf"^{NODE}\s+: ok=\d+\s+changed=0 ", said, re.MULTILINE)
+    assert seen.pins(NODE) == before
+
+
+@pytest.mark.parametrize(
+    ("to", "variables", "sentence"),
+    [
+        ("latest", {}, "calico_version: latest is not a release of Calico"),
+        ("v3.32.1", {"upgrade_drain": True}, "upgrade_drain: true needs calico_control"),
+        ("v3.32.1", {"calico_agent_upgrade_command": ""}, "the first is empty"),
+        ("v3.30.7", {}, "The release is 3.31.7, wanted is 3.30.7"),
+    ],
+)
+def test_what_is_refused(hosts: Path, to: str, variables: dict[str, Any], sentence: str) -> None:
+    before = seen.pins(NODE)
+    said = play(hosts, to, fails=True, **variables)
+    assert sentence in re.sub(r"\s+", " ", said)
+    assert seen.pins(NODE) == before
+    assert release() == "3.31.7"
