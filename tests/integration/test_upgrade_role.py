@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The role upgrade on one node of the lab: there, back by itself, and nothing a second time."""
+"""The playbook upgrade on one node of the lab: there, back by itself, and nothing a second time."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ VARIABLES = {
     "calico_agent_upgrade_command": INSTALL,
     "calico_agent_version_command": f"sed -n 's/^release = /v/p' {CONFIG}",
 }
-PLAY = [{"hosts": "all", "gather_facts": False, "roles": ["bpfops.calico.upgrade"]}]
+PLAYBOOK = "bpfops.calico.upgrade"
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +45,9 @@ def load(hosts: Path, tmp_path_factory: pytest.TempPathFactory) -> Load:
 
 
 def play(hosts: Path, to: str, *words: str, fails: bool = False, **variables: Any) -> str:
-    file = hosts.parent / "upgrade.json"
-    file.write_text(json.dumps(PLAY))
-    given = {**VARIABLES, "calico_version": to, **variables}
-    command = [inventory.ansible_playbook(), str(file), "-i", str(hosts)]
+    reports = {"calico_report_dir": str(hosts.parent / "report")}
+    given = {**VARIABLES, **reports, "calico_version": to, **variables}
+    command = [inventory.ansible_playbook(), PLAYBOOK, "-i", str(hosts)]
     return resizing.run([*command, "-e", json.dumps(given), *words], fails)
 
 
