@@ -75,6 +75,7 @@ QUESTIONS: dict[str, Callable[..., Any]] = {
     "ready": steps.ready,
     "release": steps.release,
     "rights": steps.rights,
+    "services": steps.services,
     "verified": steps.verified,
 }
 

@@ -111,7 +111,7 @@ def test_a_second_run_changes_nothing(hosts: Path, load: Load) -> None:
     ("to", "variables", "sentence"),
     [
         ("latest", {}, "calico_version: latest is not a release of Calico"),
-        ("v3.32.1", {"upgrade_drain": True}, "upgrade_drain: true needs calico_control"),
+        ("v3.32.1", {"calico_drain": True}, "calico_drain: true needs calico_control"),
         ("v3.32.1", {"calico_agent_upgrade_command": ""}, "the first is empty"),
         ("v3.30.7", {}, "The release is 3.31.7, wanted is 3.30.7"),
     ],

@@ -14,6 +14,7 @@ from .cluster import OPERATOR, Cluster, cluster, current, node_of
 from .conclude import conclude
 from .configure import configure, counts
 from .effective import ELSEWHERE, setting
+from .frontends import frontends
 from .image import image, runs, strategy_back
 from .kube_proxy import kube_proxy
 from .values import text
@@ -134,6 +135,11 @@ def ready(pods: list[Any], node: str, gone: Sequence[str] = ()) -> Answer:
     name, why = new[0]["metadata"]["name"], [state.get("message") for state in states]
     because = f": {why[0]}" if why and why[0] else ""
     return {"ready": False, "says": f"Pod {name} on {node} is not ready{because}."}
+
+
+def services(read: Mapping[str, Any], names: list[str]) -> Answer:
+    """Where Services answer UDP, on one node."""
+    return {"frontends": frontends(names, read["services"], read["node"])}
 
 
 def proxy(read: Mapping[str, Any], wanted: str) -> Answer:
