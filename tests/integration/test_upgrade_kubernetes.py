@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The playbook upgrade on a cluster that a manifest installed, under traffic.
+
+One history: the first node does not take the release and goes back, the second is not begun;
+then the trouble is over, the same command finishes, and once more it changes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration import lab_release as seen
+from tests.integration.kube import needs_kubectl
+from tests.integration.kubernetes_site import Site, wait
+from tests.integration.node_info import bring_pyroute2
+from tests.lab import inventory
+from tests.lab.harness import agent, lab
+from tests.lab.traffic import control
+
+pytestmark = [pytest.mark.lab, needs_kubectl]
+
+NODES = ("node1", "node2")
+OLD, NEW = "3.30.7", "3.31.7"
+
+
+@pytest.fixture(scope="module")
+def site(kube_programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    assert kube_programs
+    lab("up", "--nodes", str(len(NODES)), "--pods", "3", "--size", "60000", "--release", OLD)
+    lab("cluster", "up", "--install", "manifest", "--release", OLD)
+    hosts = tmp_path_factory.mktemp("inventory") / "hosts.yml"
+    hosts.write_text(lab("inventory"))
+    bring_pyroute2(hosts)
+    made = Site(hosts, lab("cluster", "kubeconfig").strip())
+    lab("traffic", "start", "--tcp", "12", "--udp", "6", "--interval", "0.05")
+    yield made
+    lab("down")
+
+
+def play(site: Site, *, fails: bool = False, **variables: Any) -> str:
+    given = {
+        "calico_control": "kubernetes",
+        "calico_kubeconfig": site.kubeconfig,
+        "calico_felix_process": "^calico-node ",
+        "calico_version": f"v{NEW}",
+        "calico_report_dir": str(site.hosts.parent / "report"),
+        **variables,
+    }
+    command = [inventory.ansible_playbook(), "bpfops.calico.upgrade", "-i", str(site.hosts)]
+    command += ["-e", json.dumps(given)]
+    environment = inventory.ansible_environment()
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    said = done.stdout + done.stderr
+    assert bool(done.returncode) == fails, said
+    return said
+
+
+def tables(node: str) -> set[str]:
+    """Names of the conntrack maps that felix sees."""
+    names = (path.removeprefix(seen.GLOBALS) for path in seen.pins(node))
+    return {name for name in names if re.fullmatch(r"cali_v\d_ct\d", name)}
+
+
+def releases() -> list[str]:
+    return [str(agent(node)["release"]) for node in NODES]
+
+
+def test_a_node_that_does_not_become_ready_is_taken_back(site: Site) -> None:
+    untouched = site.uid("node2")
+    lab("cluster", "fault", "never-ready", "node1")
+    play(site, fails=True, upgrade_allow_unhealthy=True, control_health_retries=10)
+    lab("cluster", "fault", "never-ready", "node1", "--end")
+    wait(lambda: releases() == [OLD, OLD], "the old release on node1")
+    wait(lambda: agent("node1")["ready"], "felix on node1")
+    assert site.uid("node2") == untouched
+    assert [tables(node) for node in NODES] == [{"cali_v4_ct3"}, {"cali_v4_ct3"}]
+    assert control.without_progress(seen.LAB, 30) == []
+
+
+def test_the_same_command_finishes(site: Site) -> None:
+    play(site, upgrade_allow_unhealthy=True)
+    assert releases() == [NEW, NEW]
+    assert [tables(node) for node in NODES] == [{"cali_v4_ct4"}, {"cali_v4_ct4"}]
+    shown = site.get("daemonset", "calico-node", "-n", "kube-system")["spec"]
+    images = [one["image"] for one in shown["template"]["spec"]["containers"]]
+    assert [image.rpartition(":")[2] for image in images] == [f"v{NEW}"]
+    assert shown["updateStrategy"]["type"] == "RollingUpdate"
+    assert control.without_progress(seen.LAB, 30) == []
+    report = json.loads(lab("traffic", "stop"))
+    tcp = report["total"]["tcp"]
+    assert (tcp["alive"], tcp["died"], report["dead"]) == (tcp["flows"], 0, [])
+
+
+def test_a_second_run_changes_nothing(site: Site) -> None:
+    uids = [site.uid(node) for node in NODES]
+    said = play(site)
+    recap = [line for line in said.splitlines() if "unreachable=" in line]
+    assert recap
+    assert all(" changed=0 " in line for line in recap), recap
+    assert [site.uid(node) for node in NODES] == uids
