@@ -114,7 +114,7 @@ def test_a_second_run_changes_nothing(hosts: Path, load: Load) -> None:
         ("v3.32.1", {"calico_drain": True}, "calico_drain: true needs calico_control"),
         ("v3.32.1", {"calico_agent_upgrade_command": ""}, "the first is empty"),
         ("v3.32.1", {"calico_install_kind": "operator"}, "upgrade_allow_operator_roll: as soon as"),
-        ("v3.30.7", {}, "The wanted release is older than the running one"),
+        ("v3.30.7", {}, "upgrade is refused by DOWNGRADE"),
     ],
 )
 def test_what_is_refused(hosts: Path, to: str, variables: dict[str, Any], sentence: str) -> None:
