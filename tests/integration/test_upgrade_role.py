@@ -72,6 +72,9 @@ def test_from_3_29_to_3_30(hosts: Path, load: Load) -> None:
     play(hosts, "v3.30.7")
     assert release() == "3.30.7"
     assert tables() == {"cali_v4_ct3", "cali_v6_ct3"}
+    # From 3.30 on the time of the last RST; none was sent.
+    held = seen.dump(NODE, "pinned", f"{GLOBALS}cali_v4_ct3").values()
+    assert {value[:8] for value in held} == {bytes(8)}
     assert control.without_progress(seen.LAB, 10) == []
 
 
