@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.integration import lab_release as seen
+from tests.integration import resizing
 from tests.integration.kube import needs_kubectl
 from tests.integration.kubernetes_site import Site, wait
 from tests.integration.node_info import bring_pyroute2
@@ -54,12 +54,7 @@ def play(site: Site, *, fails: bool = False, **variables: Any) -> str:
         **variables,
     }
     command = [inventory.ansible_playbook(), "bpfops.calico.upgrade", "-i", str(site.hosts)]
-    command += ["-e", json.dumps(given)]
-    environment = inventory.ansible_environment()
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    said = done.stdout + done.stderr
-    assert bool(done.returncode) == fails, said
-    return said
+    return resizing.run([*command, "-e", json.dumps(given)], fails)
 
 
 def tables(node: str) -> set[str]:

@@ -22,9 +22,9 @@ SCHEMA = {
 
 def felix(name: str, spec: Object, annotations: Object | None = None, created: str = "") -> Object:
     """A FelixConfiguration."""
-    meta = {"name": name, "uid": f"uid-{name}", "resourceVersion": "7"}
+    meta: Object = {"name": name, "uid": f"uid-{name}", "resourceVersion": "7"}
     if annotations:
-        meta["annotations"] = annotations  # type: ignore[assignment]
+        meta["annotations"] = annotations
     if created:
         meta["creationTimestamp"] = created
     return {"apiVersion": API, "kind": "FelixConfiguration", "metadata": meta, "spec": spec}
