@@ -75,6 +75,8 @@ def test_a_node_that_does_not_become_ready_is_taken_back(site: Site) -> None:
     wait(lambda: releases() == [OLD, OLD], "the old release on node1")
     wait(lambda: agent("node1")["ready"], "felix on node1")
     assert site.uid("node2") == untouched
+    lease = site.get("lease", "bpfops-calico", "-n", "kube-system")["spec"]
+    assert "holderIdentity" not in lease
     assert [tables(node) for node in NODES] == [{"cali_v4_ct3"}, {"cali_v4_ct3"}]
     assert control.without_progress(seen.LAB, 30) == []
 

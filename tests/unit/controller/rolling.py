@@ -78,6 +78,18 @@ TASKS = {
     calico_report: "{{ calico_report | combine({'result': 'changed'}) }}"
 """,
 }
+# In place of the role that talks to a cluster.
+CONTROL = """---
+- name: Log it
+  ansible.builtin.shell: echo "%s" >>"$LOG"
+- name: Remember who holds it
+  ansible.builtin.set_fact: {control_lease_held: true}
+  when: "'%s' == 'lease_take'"
+- name: Fail
+  ansible.builtin.fail: {msg: "%s is out of order."}
+  when: "'%s' in out_of_order | default([])"
+"""
+CONTROL_STEPS = ("conclude", "lease_take", "lease_renew", "lease_drop")
 BOOK = """---
 - name: Run it
   ansible.builtin.import_playbook: %s
@@ -117,6 +129,7 @@ class Fleet:
         tree = place / "collections/ansible_collections/bpfops"
         tree.mkdir(parents=True)
         (tree / "calico").symlink_to(ROOT)
+        self.tree = tree / "calico"
         tasks = place / "roles/probe/tasks"
         tasks.mkdir(parents=True)
         for name, text in TASKS.items():
@@ -126,6 +139,20 @@ class Fleet:
         variables = ["[all:vars]", "ansible_connection=local"]
         variables += [f"ansible_python_interpreter={sys.executable}"]
         (place / "hosts").write_text("\n".join([*hosts, *variables]) + "\n")
+
+    def pretend_cluster(self) -> None:
+        """Have the role _control log what it is asked for, and nothing else."""
+        self.tree.unlink()
+        for place, left_out in ((ROOT, "roles"), (ROOT / "roles", "_control")):
+            copy = self.tree / place.relative_to(ROOT)
+            copy.mkdir()
+            for one in place.iterdir():
+                if one.name != left_out:
+                    (copy / one.name).symlink_to(one)
+        tasks = self.tree / "roles/_control/tasks"
+        tasks.mkdir(parents=True)
+        for step in CONTROL_STEPS:
+            (tasks / f"{step}.yml").write_text(CONTROL % (step, step, step, step))
 
     def command(self, **given: Any) -> list[str]:
         return [PLAYBOOK, "-i", "hosts", "play.yml", "-e", json.dumps(given)]

@@ -80,13 +80,17 @@ def test_a_failure_stops_the_run_where_nobody_can_be_asked(fleet: Fleet) -> None
 
 
 def test_a_failure_asks_whether_to_go_on(fleet: Fleet) -> None:
+    """The lease of the cluster is kept for as long."""
+    fleet.pretend_cluster()
     ours, theirs = pty.openpty()
     with subprocess.Popen(
         [
             "setsid",
             "--ctty",
             "--wait",
-            *fleet.command(broken=["node1"], calico_on_failure="pause"),
+            *fleet.command(
+                broken=["node1"], calico_on_failure="pause", calico_control="kubernetes"
+            ),
             "--limit",
             "node1,node2",
         ],
@@ -103,6 +107,7 @@ def test_a_failure_asks_whether_to_go_on(fleet: Fleet) -> None:
     assert run.done == ["node1", "node2"], said
     assert run.results == {"node1": "failed", "node2": "changed"}
     assert "node1 has failed: node1 breaks." in run.said
+    assert (run.did.count("lease_drop"), run.did[-1]) == (1, "lease_drop")
 
 
 def _answer(terminal: int, prompt: str, answer: bytes) -> str:
