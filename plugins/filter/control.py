@@ -29,9 +29,12 @@ options:
       - lease
       - permitted
       - proxy
+      - pull
+      - pulled
       - ready
       - release
       - rights
+      - services
       - verified
     required: true
   more:
@@ -61,7 +64,7 @@ from ansible.errors import AnsibleFilterError
 from ansible.utils.unsafe_proxy import wrap_var
 
 from ..module_utils._errors import BpfopsError
-from ..plugin_utils._kubernetes import steps
+from ..plugin_utils._kubernetes import pull, steps
 from ..plugin_utils._plain import plain
 
 QUESTIONS: dict[str, Callable[..., Any]] = {
@@ -72,6 +75,8 @@ QUESTIONS: dict[str, Callable[..., Any]] = {
     "lease": steps.lease,
     "permitted": steps.permitted,
     "proxy": steps.proxy,
+    "pull": pull.pull,
+    "pulled": pull.pulled,
     "ready": steps.ready,
     "release": steps.release,
     "rights": steps.rights,

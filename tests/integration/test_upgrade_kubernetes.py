@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The playbook upgrade on a cluster that a manifest installed, under traffic.
 
-One history: the first node does not take the release and goes back, the second is not begun;
-then the trouble is over, the same command finishes, and once more it changes nothing.
+One history: a node cannot have the image, and nothing is begun; the first node does not take the
+release and goes back, the second is not begun; then the trouble is over, the same command finishes,
+and once more it changes nothing.
 """
 
 from __future__ import annotations
@@ -65,6 +66,32 @@ def tables(node: str) -> set[str]:
 
 def releases() -> list[str]:
     return [str(agent(node)["release"]) for node in NODES]
+
+
+def images(node: str, site: Site) -> set[str]:
+    """Images of the release to come that a node lists."""
+    listed = site.get("node", node)["status"]["images"]
+    return {name for one in listed for name in one["names"] if name.endswith(f":v{NEW}")}
+
+
+def test_a_node_that_cannot_have_the_image_keeps_all_as_they_are(site: Site) -> None:
+    uids = [site.uid(node) for node in NODES]
+    before = site.get("daemonset", "calico-node", "-n", "kube-system")["spec"]
+    lab("cluster", "fault", "no-image", "node2")
+    version = {"control_version": f"v{NEW}"}
+    dry = site.control(("check", {"control_fields": []}), ("pull", version), check=True)
+    assert "node2 does not list docker.io/calico/" in dry, dry
+    assert "failed=0" in dry
+    said = re.sub(r"\s+", " ", play(site, fails=True))
+    assert "calico_version: node2 cannot pull docker.io/calico/" in said, said
+    assert "the lab lets no image be pulled" in said
+    lab("cluster", "fault", "no-image", "node2", "--end")
+    assert [site.uid(node) for node in NODES] == uids
+    assert site.get("daemonset", "calico-node", "-n", "kube-system")["spec"] == before
+    assert "bpfops" not in site.kubectl("get", "leases", "-n", "kube-system", "-o", "name")
+    assert "bpfops-pull" not in site.kubectl("get", "pods", "-A", "-o", "name")
+    kinds = {f"docker.io/calico/{kind}:v{NEW}" for kind in ("cni", "node")}
+    assert [images(node, site) for node in NODES] == [kinds, set()]
 
 
 def test_a_node_that_does_not_become_ready_is_taken_back(site: Site) -> None:

@@ -124,6 +124,12 @@ def strategy_back(values: Cluster) -> Mapping[str, Any] | None:
     }
 
 
+def tagged(name: str, version: str) -> str:
+    """One of Calico's images with the release's tag; empty for another's."""
+    tag = f"v{parse_version(version, 'calico_version')}"
+    return _tagged(name, tag) if _IMAGE.match(name) else ""
+
+
 def _images(spec: Mapping[str, Any]) -> list[str]:
     containers = [*(spec.get("initContainers") or []), *(spec.get("containers") or [])]
     return [one.get("image", "") for one in containers]

@@ -73,6 +73,7 @@ def needed(felix_group: str, operator: bool, asked: Iterable[str]) -> list[Right
             *_rights("get patch", "daemonsets", "apps"),
             *(_rights("patch", "deployments", "apps", "tigera-operator") if operator else []),
         ],
+        "pull": _rights("create get delete", "pods"),
         "lease": _rights(
             "get create patch delete", "leases", "coordination.k8s.io", LEASE_NAMESPACE
         ),

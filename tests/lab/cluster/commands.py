@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from tests.lab.agent.releases import RELEASES
 from tests.lab.cluster import crds, faults, layout, lifecycle
+from tests.lab.cluster.control_plane import ControlPlane
 from tests.lab.settings import Settings
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -41,19 +42,25 @@ def add(commands: Commands) -> None:
 
 def _add_faults(actions: Commands) -> None:
     kinds = actions.add_parser("fault", help="make trouble, or end it (--end)").add_subparsers(
-        required=True, metavar="never-ready|conflict|budget"
+        required=True, metavar="never-ready|no-image|conflict|budget"
     )
     never = kinds.add_parser("never-ready", help="a node's calico-node does not become ready")
-    never.add_argument("node")
-    never.set_defaults(fault=lambda plane, told: faults.never_ready(plane, told.node, end=told.end))
+    pull = kinds.add_parser("no-image", help="a node cannot pull images")
+    for kind, one in (("never-ready", never), ("no-image", pull)):
+        one.add_argument("node")
+        one.set_defaults(kind=kind, fault=_of_node)
     other = kinds.add_parser("conflict", help="somebody else writes FelixConfiguration default")
     other.add_argument("change", nargs="?", default="{}", help="merge patch in JSON")
     other.set_defaults(fault=lambda plane, told: faults.conflict(plane, told.change, end=told.end))
     blocking = kinds.add_parser("budget", help="a pod that nobody may evict")
     blocking.set_defaults(fault=lambda plane, told: faults.budget(plane, end=told.end))
-    for one in (never, other, blocking):
+    for one in (never, pull, other, blocking):
         one.add_argument("--end", action="store_true")
         one.set_defaults(command=_fault)
+
+
+def _of_node(plane: ControlPlane, told: argparse.Namespace) -> None:
+    faults.of_node(plane, told.kind, told.node, end=told.end)
 
 
 def _fault(settings: Settings, arguments: argparse.Namespace) -> None:

@@ -21,10 +21,11 @@ DEPLOYMENT = "apis/apps/v1/namespaces/default/deployments/guarded"
 BUDGET = "apis/policy/v1/namespaces/default/poddisruptionbudgets/guarded"
 
 
-def never_ready(plane: ControlPlane, name: str, *, end: bool) -> None:
-    """The readiness probe of calico-node on a node fails, whatever felix says."""
+def of_node(plane: ControlPlane, kind: str, name: str, *, end: bool) -> None:
+    """A fault of a node: ``never-ready``, its readiness probe fails, whatever felix says;
+    ``no-image``, it cannot pull what it does not have."""
     node.find(plane.settings, name)
-    file = layout.faults(plane.settings) / f"never-ready-{name}"
+    file = layout.faults(plane.settings) / f"{kind}-{name}"
     if end:
         file.unlink(missing_ok=True)
     else:

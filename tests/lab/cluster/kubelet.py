@@ -15,6 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from tests.lab import node
 from tests.lab.cluster import felix_config, layout, pod_status
 from tests.lab.cluster.api import Api, ApiError, Object
+from tests.lab.cluster.images import Images
 from tests.lab.cluster.node_agent import NodeAgent
 from tests.lab.errors import LabError
 from tests.lab.settings import Settings, from_environment
@@ -32,6 +33,8 @@ class Kubelet:
         self._address = one.address
         self._agent = NodeAgent(one)
         self._fault = layout.faults(settings) / f"never-ready-{one.name}"
+        self._images = Images(layout.faults(settings) / f"no-image-{one.name}")
+        self._listed: list[Object] = []
         self._uid = ""  # of the pod whose felix runs
         self._trouble = ""  # why felix did not start
         self._probed: tuple[object, float, str] = (None, 0.0, "")
@@ -42,7 +45,8 @@ class Kubelet:
         body: Object = {"apiVersion": "v1", "kind": "Node"}
         body["metadata"] = {"name": self.name, "labels": labels}
         path = f"api/v1/nodes/{self.name}"
-        self._api.apply(path, body, "kubelet")
+        known = self._api.apply(path, body, "kubelet")
+        self._images.remember(known.get("status", {}).get("images", []))
         resources = {"cpu": "2", "memory": "4Gi", "pods": "110"}
         ready = {"type": "Ready", "status": "True", "reason": "KubeletReady"}
         ready |= {"lastHeartbeatTime": pod_status.now(), "lastTransitionTime": pod_status.now()}
@@ -76,8 +80,7 @@ class Kubelet:
             self._delete(pod)
 
     def _play(self, pod: Object, configurations: list[Object], labels: Object) -> None:
-        if image := pod_status.missing_image(pod):
-            said = f'Back-off pulling image "{image}"'
+        if said := self._pull(pod):
             self._report(pod, pod_status.waiting(pod, "ImagePullBackOff", said))
             return
         release = pod_status.release_of(pod) or ""
@@ -123,11 +126,18 @@ class Kubelet:
     def _pretend(self, pod: Object) -> None:
         if "deletionTimestamp" in pod["metadata"]:
             self._delete(pod)
-        elif image := pod_status.missing_image(pod):
-            said = f'Back-off pulling image "{image}"'
+        elif said := self._pull(pod):
             self._report(pod, pod_status.waiting(pod, "ImagePullBackOff", said))
         else:
             self._report(pod, pod_status.running(pod, self._address, ""))
+
+    def _pull(self, pod: Object) -> str:
+        """Why an image cannot be had; the node lists those that it has."""
+        said = self._images.trouble(pod)
+        if (listed := self._images.listed()) != self._listed:
+            self._api.merge(f"api/v1/nodes/{self.name}/status", {"status": {"images": listed}})
+            self._listed = listed
+        return said
 
     def _report(self, pod: Object, status: Object) -> None:
         if not pod_status.same(status, pod.get("status", {})):

@@ -21,14 +21,10 @@ def release_of(pod: Object) -> str | None:
     return None
 
 
-def missing_image(pod: Object) -> str | None:
-    """An image of Calico that no registry has: of a release that the lab does not play."""
-    spec = pod["spec"]
-    for container in [*spec.get("initContainers", []), *spec["containers"]]:
-        found = CALICO_IMAGE.match(container["image"])
-        if found and found["release"] not in RELEASES:
-            return str(container["image"])
-    return None
+def is_unknown(image: str) -> bool:
+    """Whether no registry has it: an image of Calico of a release that the lab does not play."""
+    found = CALICO_IMAGE.match(image)
+    return bool(found and found["release"] not in RELEASES)
 
 
 def waiting(pod: Object, reason: str, message: str) -> Object:
