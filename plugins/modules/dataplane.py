@@ -61,6 +61,15 @@ options:
         are attached.
     type: bool
     default: false
+  newer_than:
+    description:
+      - The release that runs again on this node, such as V(v3.30.7), after a newer one was taken
+        back.
+      - Then nothing goes but pins of maps that only newer releases make, program arrays first, and
+        the rest of eBPF mode stays. Refused while programs still call into one of these arrays.
+      - Conntrack maps are left to M(bpfops.calico.conntrack_map).
+      - Not together with O(include), O(exclude) and O(sysctls).
+    type: str
   cgroup_root:
     description:
       - Directory of a cgroup2 file system that connect-time programs are on.
@@ -98,6 +107,10 @@ EXAMPLES = r"""
   bpfops.calico.dataplane:
   check_mode: true
   diff: true
+
+- name: Leave no pins of a release that was taken back
+  bpfops.calico.dataplane:
+    newer_than: v3.30.7
 
 - name: Set reverse path filtering back, too
   bpfops.calico.dataplane:
@@ -166,7 +179,7 @@ from ..module_utils._observe.agents import agents
 from ..module_utils._observe.connect_time import where
 from ..module_utils._observe.leftovers import observe
 from ..module_utils._observe.node.task import Task
-from ..module_utils._plan.dataplane import Plan, plan
+from ..module_utils._plan.dataplane_newer import Plan, plan
 from ..module_utils._plan.dataplane_stays import residue_facts, settings_facts, shared
 from ..module_utils._plan.dataplane_task import KINDS, Desired, Observed, desired
 from ..module_utils._plan.felix_mode import evidence
@@ -181,6 +194,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "exclude": _KINDS,
     "sysctls": {"type": "dict", "default": {}},
     "disrupt_running_felix": {"type": "bool", "default": False},
+    "newer_than": {"type": "str"},
     "bpffs": {"type": "path", "default": "/sys/fs/bpf"},
     "pin_dir": {"type": "path"},
     "cgroup_root": {"type": "path"},

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The playbook upgrade on one node of the lab: there, back by itself, and nothing a second time."""
+"""The playbook upgrade on one node of the lab: there, back by itself, nothing a second time, and
+back because somebody wants it."""
 
 from __future__ import annotations
 
@@ -62,6 +63,13 @@ def tables() -> set[str]:
     }
 
 
+def of_newer() -> set[str]:
+    """Pins that releases up to 3.30 do not make."""
+    names = {path.rpartition("/")[2] for path in seen.pins(NODE)}
+    newer = r"cali_(progs|jump)_(ing|egr)2|cali_v\d_(ct4|ccq2|fr.*)|cali_counters5|cali\w+gress"
+    return {name for name in names if re.fullmatch(newer, name)}
+
+
 def test_a_dry_run_changes_nothing(hosts: Path, load: Load) -> None:
     play(hosts, "v3.30.7", "--check", "--diff")
     assert release() == "3.29.7"
@@ -91,6 +99,7 @@ def test_a_release_that_does_not_become_healthy_is_taken_back(hosts: Path, load:
     assert release() == "3.30.7"
     assert tables() == {"cali_v4_ct3", "cali_v6_ct3"}
     assert resizing.no_pins_of_ours()
+    assert of_newer() == set()
     assert control.without_progress(seen.LAB, 10) == []
 
 
@@ -99,7 +108,8 @@ def test_from_3_30_to_3_31(hosts: Path, load: Load) -> None:
     assert release() == "3.31.7"
     assert tables() == {"cali_v4_ct4", "cali_v6_ct4"}
     assert resizing.no_pins_of_ours()
-    resizing.check_traffic()
+    assert of_newer()
+    assert control.without_progress(seen.LAB, 10) == []
     resizing.check_explained(load.end())
 
 
@@ -117,7 +127,8 @@ def test_a_second_run_changes_nothing(hosts: Path, load: Load) -> None:
         ("v3.32.1", {"calico_drain": True}, "calico_drain: true needs calico_control"),
         ("v3.32.1", {"calico_agent_upgrade_command": ""}, "the first is empty"),
         ("v3.32.1", {"calico_install_kind": "operator"}, "upgrade_allow_operator_roll: as soon as"),
-        ("v3.30.7", {}, "upgrade is refused by DOWNGRADE"),
+        ("v3.30.7", {}, "set upgrade_allow_downgrade to true to agree"),
+        ("v3.40.0", {}, "calico_version: '3.40.0' is not among the releases 3.26"),
     ],
 )
 def test_what_is_refused(hosts: Path, to: str, variables: dict[str, Any], sentence: str) -> None:
@@ -126,3 +137,15 @@ def test_what_is_refused(hosts: Path, to: str, variables: dict[str, Any], senten
     assert sentence in re.sub(r"\s+", " ", said)
     assert seen.pins(NODE) == before
     assert release() == "3.31.7"
+
+
+def test_back_to_3_30_when_somebody_agrees(hosts: Path, load: Load) -> None:
+    play(hosts, "v3.30.7", upgrade_allow_downgrade=True)
+    assert release() == "3.30.7"
+    assert tables() == {"cali_v4_ct3", "cali_v6_ct3"}
+    assert of_newer() == set()
+    assert resizing.no_pins_of_ours()
+    resizing.check_traffic()
+    resizing.check_explained(load.end())
+    again = play(hosts, "v3.30.7", upgrade_allow_downgrade=True)
+    assert re.search(rf"^{NODE}\s+: ok=\d+\s+changed=0 ", again, re.MULTILINE)

@@ -58,7 +58,7 @@ def plan(wanted: Desired, seen: Observed) -> Plan:
     Raises RefusedError when the bpffs is another one, when felix runs in eBPF mode, when a program
     would stay without the program arrays that it calls into, or when a setting cannot be restored.
     """
-    _require_bpffs(seen.node)
+    require_bpffs(seen.node)
     residue = tuple(sorted(_residue(seen), key=lambda step: KINDS.index(step.kind)))
     chosen = _with_directories(wanted, seen, residue)
     running = evidence(seen.agents) if chosen else ()
@@ -73,7 +73,7 @@ def plan(wanted: Desired, seen: Observed) -> Plan:
     return Plan(steps, residue, tuple(left_alone(seen)), _warnings(wanted, seen, running))
 
 
-def _require_bpffs(node: Node) -> None:
+def require_bpffs(node: Node) -> None:
     """Raise RefusedError when pins could be on a bpffs that nobody looked at."""
     if node.bpffs and not node.bpffs_there:
         raise RefusedError(
@@ -90,7 +90,7 @@ def _residue(seen: Observed) -> Iterator[Step]:
     for kind, pins in seen.link_pins.items():
         yield from severed(pins, kind)
     yield from detachments(node.connect_time, node.pins)
-    yield from _pins(node.maps)
+    yield from pin_steps(node.maps)
     yield from _devices(seen)
     for path in seen.records:
         yield Step("record", path, f"Delete the record {path}", FileAt(path))
@@ -111,7 +111,7 @@ def _xdp(interface: Interface, one: Attachment) -> Step:
     return Step("xdp", named, sentence, target)
 
 
-def _pins(maps: Iterable[PinnedMap]) -> Iterator[Step]:
+def pin_steps(maps: Iterable[PinnedMap]) -> Iterator[Step]:
     """Program arrays first: what still called into them is gone."""
     own = [one for one in maps if one.owner.verdict is Verdict.CALICO]
     for one in sorted(own, key=lambda one: one.spec.type != MapType.PROG_ARRAY):
@@ -179,7 +179,7 @@ def _require_callees(wanted: Desired, seen: Observed) -> None:
         for one in seen.node.maps
         if one.spec.type == MapType.PROG_ARRAY and one.owner.verdict is Verdict.CALICO
     }
-    for where, program in _staying(wanted, seen):
+    for where, program in staying(wanted, seen):
         held = sorted(arrays[number] for number in set(program.map_ids) & set(arrays))
         if held:
             raise RefusedError(
@@ -189,7 +189,7 @@ def _require_callees(wanted: Desired, seen: Observed) -> None:
             )
 
 
-def _staying(wanted: Desired, seen: Observed) -> Iterator[tuple[str, Loaded]]:
+def staying(wanted: Desired, seen: Observed) -> Iterator[tuple[str, Loaded]]:
     """Attached programs that are not chosen or not proven Calico's, and where they are."""
     for interface in seen.node.interfaces:
         for one in interface.attachments:

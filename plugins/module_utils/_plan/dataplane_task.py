@@ -7,6 +7,8 @@ import re
 from typing import Any, Mapping, NamedTuple
 
 from .._calico.places import RESIDUES, Residue
+from .._calico.rows import require_known
+from .._calico.versions import VersionSet, parse_release
 from .._errors import BadInputError
 from .connect_removal import LinkPin
 from .felix_mode import Agent
@@ -27,11 +29,15 @@ _UNLOCKED = "kernel.unprivileged_bpf_disabled"
 
 
 class Desired(NamedTuple):
-    """The task's parameters. ``sysctls`` are values by name."""
+    """The task's parameters. ``sysctls`` are values by name.
+
+    ``newer_than``: only pins of later releases than this one, which felix runs.
+    """
 
     kinds: tuple[str, ...]
     sysctls: Mapping[str, str]
     disrupt_running_felix: bool
+    newer_than: VersionSet | None = None
 
 
 class Directory(NamedTuple):
@@ -75,11 +81,23 @@ def desired(params: Mapping[str, Any]) -> Desired:
         residue_of(name)
         if not re.fullmatch(r"\d{1,10}", str(value)):
             raise BadInputError("sysctls", f"{name}={value}", "is not a whole number")
+    if params.get("newer_than"):
+        return _newer_than(params)
     return Desired(
         tuple(kind for kind in KINDS if kind in include and kind not in exclude),
         {name: str(value) for name, value in params["sysctls"].items()},
         params["disrupt_running_felix"],
     )
+
+
+def _newer_than(params: Mapping[str, Any]) -> Desired:
+    """felix of that release knows nothing of what goes, and may run."""
+    release = parse_release(params["newer_than"], "newer_than")
+    require_known(release)
+    for name in ("include", "exclude", "sysctls"):
+        if params[name]:
+            raise BadInputError(name, params[name], "is not for newer_than, which removes pins")
+    return Desired(("pin",), {}, True, release)
 
 
 def residue_of(name: str) -> Residue:

@@ -53,7 +53,8 @@ ROWS: tuple[Defect, ...] = (
         since(">=3.26"),
         (),
         ("upgrade",),
-        "Choose a release that is not older than the running one.",
+        "Choose a release that is not older than the running one, or have the role upgrade take "
+        "the node back, which it does with upgrade_allow_downgrade.",
         "maps 5.4; ops 0.8, 3.4",
     ),
     Defect(
