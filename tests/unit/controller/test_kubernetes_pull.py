@@ -56,6 +56,13 @@ def test_what_the_node_does_not_list_is_missing(
     assert images == missing
 
 
+def test_a_short_name_in_the_daemon_set_is_found_in_the_list() -> None:
+    there = whole("docker.io/calico/node:v3.30.7", CNI)
+    there["daemon_sets"][0]["spec"]["template"]["spec"]["containers"][0]["image"] = "calico/node:v1"
+    there["daemon_sets"][0]["spec"]["template"]["spec"]["initContainers"].pop(1)
+    assert pull.pull(there, "node1", "v3.30.7", 300)["missing"] == []
+
+
 def test_a_pod_that_has_the_release_needs_no_image() -> None:
     there = whole(pods=[pod("node1", image="calico/node:v3.30.7")])
     assert pull.pull(there, "node1", "3.30.7", 300) == {"missing": [], "pod": None}
