@@ -8,8 +8,10 @@ and once more it changes nothing.
 
 from __future__ import annotations
 
+import functools
 import json
 import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from tests.integration.kubernetes_site import Site, wait
 from tests.integration.node_info import bring_pyroute2
 from tests.lab import inventory
 from tests.lab.harness import agent, lab
+from tests.lab.shell import wait_for
 from tests.lab.traffic import control
 
 pytestmark = [pytest.mark.lab, needs_kubectl]
@@ -94,11 +97,30 @@ def test_a_node_that_cannot_have_the_image_keeps_all_as_they_are(site: Site) -> 
     assert [images(node, site) for node in NODES] == [kinds, set()]
 
 
+def heal(site: Site) -> None:
+    """The node gets well as soon as the old release is back."""
+    for wanted in (f"v{NEW}", f"v{OLD}"):
+        is_there = functools.partial(lambda one: tag(site, "node1") == one, wanted)
+        wait_for(is_there, 600, f"{wanted} on node1", 1)
+    lab("cluster", "fault", "never-ready", "node1", "--end")
+
+
+def tag(site: Site, node: str) -> str:
+    """Of calico-node's image on a node; empty while there is no pod."""
+    where = ("-n", "kube-system", "-l", "k8s-app=calico-node")
+    found = site.get("pods", *where, f"--field-selector=spec.nodeName={node}")["items"]
+    images = [one["spec"]["containers"][0]["image"] for one in found]
+    return images[-1].rpartition(":")[2] if images else ""
+
+
 def test_a_node_that_does_not_become_ready_is_taken_back(site: Site) -> None:
     untouched = site.uid("node2")
     lab("cluster", "fault", "never-ready", "node1")
-    play(site, fails=True, upgrade_allow_unhealthy=True, control_health_retries=10)
-    lab("cluster", "fault", "never-ready", "node1", "--end")
+    healer = threading.Thread(target=heal, args=(site,))
+    healer.start()
+    said = play(site, fails=True, upgrade_allow_unhealthy=True, control_health_retries=20)
+    healer.join()
+    assert f"so {OLD} runs again" in re.sub(r"\s+", " ", said), said
     wait(lambda: releases() == [OLD, OLD], "the old release on node1")
     wait(lambda: agent("node1")["ready"], "felix on node1")
     assert site.uid("node2") == untouched

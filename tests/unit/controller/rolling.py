@@ -78,13 +78,13 @@ TASKS = {
     calico_report: "{{ calico_report | combine({'result': 'changed'}) }}"
 """,
 }
-# In place of the role that talks to a cluster.
+# In place of the role that talks to a cluster. The log is written last, as a condition of whoever
+# includes it holds for each task.
 CONTROL = """---
+- name: Note whether it is held
+  ansible.builtin.set_fact: {control_lease_held: "{{ '%s' != 'lease_drop' }}"}
 - name: Log it
   ansible.builtin.shell: echo "%s" >>"$LOG"
-- name: Remember who holds it
-  ansible.builtin.set_fact: {control_lease_held: true}
-  when: "'%s' == 'lease_take'"
 - name: Fail
   ansible.builtin.fail: {msg: "%s is out of order."}
   when: "'%s' in out_of_order | default([])"
