@@ -223,6 +223,19 @@ def test_what_cannot_be_done_is_refused(site: Site, words: dict[str, Any], messa
     assert site.specs() == before
 
 
+def test_a_python_for_nodes_that_the_controller_gets_too_is_named(
+    site: Site, tmp_path: Path
+) -> None:
+    bare = tmp_path / "python"
+    bare.write_text('#!/bin/sh\nexec /usr/bin/python3 -S "$@"\n')
+    bare.chmod(0o755)
+    said = site.control(CHECK, on="node1", ansible_python_interpreter=str(bare))
+    assert (
+        f"{bare} on the controller does not have the Python package kubernetes: -e ansible" in said
+    )
+    assert "failed=1" in said
+
+
 def test_another_writer_is_not_overwritten(site: Site) -> None:
     """Somebody changes the object between the role's look and its write: it looks again."""
     site.control(CHECK, ("configure", {"control_settings": {SIZE: 700000}}), on="node1")
