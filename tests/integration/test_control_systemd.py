@@ -96,6 +96,27 @@ def test_felix_stops_and_is_missed(hosts: Path) -> None:
     assert f"is active, and {url} says:" in said, said
 
 
+def test_interfaces_that_wait_are_seen_in_the_kernel(hosts: Path) -> None:
+    """With 3.27, by the pins that felix keeps as long as its programs did not load."""
+    jumps = "/sys/fs/bpf/tc/globals/old_jumps"
+    place = "/etc/systemd/system/calico-felix.service.d"
+    late = f"[Service]\nExecStartPost=/bin/mkdir -p {jumps}\n"
+    in_node(NODE, "sh", "-c", f"mkdir -p {place} && printf '{late}' >{place}/late.conf")
+    in_node(NODE, "systemctl", "daemon-reload")
+    check: Step = ("check", {"control_fields": [LEVEL]})
+    health: Step = ("health", {"control_health_retries": 2, "control_health_delay": 0})
+    told = {"calico_agent_version_command": "echo v3.27.3"}
+    said = control(hosts, check, ("restart", {}), health, words=told)
+    assert f"interfaces without their programs after 0 s: {jumps} is still there" in said, said
+    # What was so before is not this run's.
+    assert "failed=0" in control(hosts, check, health, words=told)
+    in_node(NODE, "rmdir", jumps)
+    assert "failed=0" in control(hosts, check, ("restart", {}), health)
+    in_node(NODE, "sh", "-c", f"rm -r {place}; rmdir {jumps}")
+    in_node(NODE, "systemctl", "daemon-reload")
+    assert "failed=0" in control(hosts, check, ("restart", {}), health, words=told)
+
+
 def test_kube_proxy_is_a_unit_too(hosts: Path) -> None:
     in_node(NODE, "sh", "-c", f"printf '{PROXY}' >/etc/systemd/system/kube-proxy.service")
     in_node(NODE, "systemctl", "daemon-reload")
