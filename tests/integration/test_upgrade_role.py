@@ -139,6 +139,23 @@ def test_what_is_refused(hosts: Path, to: str, variables: dict[str, Any], senten
     assert release() == "3.31.7"
 
 
+def test_a_way_back_that_does_not_work_ends_where_it_began(hosts: Path, load: Load) -> None:
+    sick = f"sh -c '! grep -q 3.30 {CONFIG} && lab-agent ready'"
+    said = play(
+        hosts,
+        "v3.30.7",
+        fails=True,
+        upgrade_allow_downgrade=True,
+        calico_agent_health_command=sick,
+        control_health_retries=5,
+    )
+    assert "did not take Calico v3.30.7, so v3.31.7 runs again" in re.sub(r"\s+", " ", said)
+    assert release() == "3.31.7"
+    assert tables() == {"cali_v4_ct4", "cali_v6_ct4"}
+    assert resizing.no_pins_of_ours()
+    assert control.without_progress(seen.LAB, 10) == []
+
+
 def test_back_to_3_30_when_somebody_agrees(hosts: Path, load: Load) -> None:
     play(hosts, "v3.30.7", upgrade_allow_downgrade=True)
     assert release() == "3.30.7"
