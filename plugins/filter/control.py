@@ -26,7 +26,9 @@ options:
       - configured
       - discover
       - facts
+      - followed
       - lease
+      - operating
       - permitted
       - proxy
       - pull
@@ -72,7 +74,9 @@ QUESTIONS: dict[str, Callable[..., Any]] = {
     "configured": steps.configured,
     "discover": steps.discover,
     "facts": steps.facts,
+    "followed": steps.followed,
     "lease": steps.lease,
+    "operating": steps.operating,
     "permitted": steps.permitted,
     "proxy": steps.proxy,
     "pull": pull.pull,

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from .cluster import KUBESPRAY, OPERATOR, Cluster, Node
-from .configure import is_of_node, with_spec
+from .configure import WITHOUT_EFFECT, is_of_node, with_spec
 from .effective import GLOBAL, NODE, own_default, setting, spec_of
 from .values import same, text, typed
 from .writes import Write, memory_of, write
@@ -24,12 +24,17 @@ BY_KUBESPRAY = {
     "bpfExternalServiceMode": "calico_bpf_service_mode",
 }
 """Fields of ``default`` that kubespray writes on each of its runs, and its variables (ops 6)."""
-DATAPLANES = {"true": "BPF", "false": "Iptables"}
+IPTABLES = "Iptables"
+DATAPLANES = {"true": "BPF", "false": IPTABLES}
 
 
 class Conclusion(NamedTuple):
-    """In this order. ``installation``: a merge patch. ``notes``: what is left, and why."""
+    """In this order. ``installation``: a merge patch. ``notes``: what is left, and why.
 
+    ``dataplane``: what the operator has to bring ``default`` to before anything else is written.
+    """
+
+    dataplane: str | None
     installation: Mapping[str, Any] | None
     default: Write | None
     nodes: tuple[Write, ...]
@@ -42,14 +47,18 @@ def conclude(values: Cluster) -> Conclusion:
     agreed = {field: _agreed(values, field, notes) for field in _held(values)}
     dataplane = _dataplane(values, agreed.get("bpfEnabled"))
     spec = spec_of(values.configurations, GLOBAL)
-    for field, value in agreed.items():
-        spec.update(_for_default(values, field, value, notes))
+    for field in sorted(agreed.keys() - _of_nodes(agreed)):
+        spec.update(_for_default(values, field, agreed[field], notes))
     after = with_spec(values, GLOBAL, spec)
     if dataplane:
+        # The operator writes it.
         after = with_spec(after, GLOBAL, {**spec, "bpfEnabled": agreed["bpfEnabled"]})
     found = [one for one in values.configurations if one["metadata"]["name"] == GLOBAL]
     default = write(values.api_version, GLOBAL, found[0] if found else None, spec, None)
-    return Conclusion(dataplane, default, tuple(_cut_back(values, after, notes)), tuple(notes))
+    patch = _installation(values, dataplane)
+    return Conclusion(
+        dataplane, patch, default, tuple(_cut_back(values, after, notes)), tuple(notes)
+    )
 
 
 def _held(values: Cluster) -> list[str]:
@@ -75,6 +84,16 @@ def _agreed(values: Cluster, field: str, notes: list[str]) -> str | None:
     return first
 
 
+def _of_nodes(agreed: Mapping[str, str | None]) -> set[str]:
+    """Fields that stay in the objects of nodes, with the field that they depend on.
+
+    felix skips what is empty in ``node.<name>``, so that no node could get rid of them again before
+    all others once ``default`` has them.
+    """
+    kept = {field for field in WITHOUT_EFFECT if agreed.get(field)}
+    return kept | {WITHOUT_EFFECT[field][0] for field in kept}
+
+
 def _for_default(
     values: Cluster, field: str, wanted: str | None, notes: list[str]
 ) -> dict[str, Any]:
@@ -97,17 +116,31 @@ def _global(values: Cluster, field: str) -> Any:
     return spec_of(values.configurations, GLOBAL).get(field)
 
 
-def _dataplane(values: Cluster, enabled: str | None) -> Mapping[str, Any] | None:
-    """The patch of the operator's Installation, which writes ``default.bpfEnabled`` (ops 0.4)."""
+def _dataplane(values: Cluster, enabled: str | None) -> str | None:
+    """The operator's dataplane that the nodes have, where ``default`` or Installation has another.
+
+    Nobody but the operator writes ``default.bpfEnabled``, or it refuses to go on (ops 0.4).
+    """
     wanted = DATAPLANES.get(enabled or "")
-    installation = values.install.installation
-    if values.install.kind != OPERATOR or not wanted or not installation:
+    if values.install.kind != OPERATOR or not values.install.installation or not wanted:
         return None
-    network = (installation.get("spec") or {}).get("calicoNetwork") or {}
-    if network.get("linuxDataplane", "Iptables") == wanted:
+    written = same(text(_global(values, "bpfEnabled")) or "false", enabled)
+    told = _network(values).get("linuxDataplane", IPTABLES) == wanted
+    return None if written and told else wanted
+
+
+def _network(values: Cluster) -> Mapping[str, Any]:
+    spec = (values.install.installation or {}).get("spec") or {}
+    return spec.get("calicoNetwork") or {}
+
+
+def _installation(values: Cluster, wanted: str | None) -> Mapping[str, Any] | None:
+    """The merge patch of the operator's Installation."""
+    installation, network = values.install.installation, _network(values)
+    if not installation or not wanted or network.get("linuxDataplane", IPTABLES) == wanted:
         return None
     patch: dict[str, Any] = {"linuxDataplane": wanted}
-    if wanted != "BPF" and network.get("bpfNetworkBootstrap") == "Enabled":
+    if wanted == IPTABLES and network.get("bpfNetworkBootstrap") == "Enabled":
         patch["bpfNetworkBootstrap"] = "Disabled"
     return {
         "apiVersion": installation["apiVersion"],

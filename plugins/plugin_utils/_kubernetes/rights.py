@@ -64,7 +64,10 @@ def needed(felix_group: str, operator: bool, asked: Iterable[str]) -> list[Right
         ],
         "configure": _rights("get create patch delete", "felixconfigurations", felix_group),
         "restart": _rights("get delete", "pods"),
-        "dataplane": _rights("get patch", "installations", "operator.tigera.io")
+        "dataplane": [
+            *_rights("get patch", "installations", "operator.tigera.io"),
+            *_rights("get", "tigerastatuses", "operator.tigera.io"),
+        ]
         if operator
         else [],
         "kube_proxy": _rights("get patch", "daemonsets", "apps", "kube-system"),

@@ -10,6 +10,7 @@ from typing import Any
 from ...module_utils._errors import RefusedError
 from . import lease as leases
 from . import rights as reviews
+from . import tigera
 from .cluster import OPERATOR, Cluster, cluster, current, node_of
 from .conclude import conclude
 from .configure import configure, counts
@@ -111,12 +112,26 @@ def concluded(read: Mapping[str, Any]) -> Answer:
     values = cluster(read)
     ends = conclude(values)
     return {
+        "dataplane": ends.dataplane,
         "installation": ends.installation,
         "default": _plain(ends.default),
         "nodes": [_plain(one) for one in ends.nodes],
         "daemon_set": strategy_back(values),
         "notes": list(ends.notes),
     }
+
+
+def operating(statuses: list[Any]) -> Answer:
+    """Raises RefusedError where the operator would not follow."""
+    tigera.refuse_degraded(statuses)
+    return {}
+
+
+def followed(read: Mapping[str, Any], dataplane: str) -> Answer:
+    """Raises RefusedError where the operator has not, or was told something else."""
+    installation = next(iter(read["installations"]), None)
+    tigera.refuse_other(installation, read["configurations"], read["statuses"], dataplane)
+    return {}
 
 
 def ready(pods: list[Any], node: str, gone: Sequence[str] = ()) -> Answer:

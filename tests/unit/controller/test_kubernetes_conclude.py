@@ -21,6 +21,7 @@ from tests.unit.controller.kubernetes_objects import (
     by_operator,
     daemon_set,
     felix,
+    installation,
     merged,
     pod,
     read,
@@ -110,6 +111,18 @@ def test_default_takes_over(
     assert objects(end(whole, settings)[1]) == expected
 
 
+def test_filters_of_logs_go_node_by_node_as_they_came() -> None:
+    debug = {"bpfLogLevel": "Debug", "bpfLogFilters": {"all": "udp"}}
+    whole = read(configurations=[felix("default", {SIZE: 5})])
+    on = end(roll(whole, {**debug, SIZE: 6}), debug)[1]
+    own = {f"node.{node}": debug for node in NODES}
+    assert objects(on) == {"default": {SIZE: 6}, **own}
+    half = roll(on, {"bpfLogLevel": "Off", "bpfLogFilters": None}, ("node1",))
+    assert objects(half) == {"default": {SIZE: 6}, "node.node2": debug}
+    off = end(roll(half, {"bpfLogLevel": "Off", "bpfLogFilters": None}), debug)[1]
+    assert objects(off) == {"default": {SIZE: 6}}
+
+
 def test_values_of_before_are_forgotten_where_default_agrees_with_them() -> None:
     there = roll(read(configurations=[felix("node.node1", {SIZE: 600000})]), {SIZE: 7})
     back = roll(there, {SIZE: 600000})
@@ -181,9 +194,36 @@ def test_the_operator_is_asked_for_the_dataplane(
     # The operator refuses to go on when somebody else writes this one.
     assert "bpfEnabled" not in plan["default"]["definition"]["spec"]
     assert plan["default"]["definition"]["spec"] == {SIZE: 6}
-    left = [one["definition"]["spec"] for one in plan["nodes"] if one["state"] == "present"]
-    # Until the operator has written default, the nodes need theirs.
-    assert left == ([] if patch else [{SIZE: None}, {SIZE: None}])
+    # What comes after it waits until the operator has written default, whoever has told it to.
+    assert plan["dataplane"] == ("BPF" if wanted == "true" else "Iptables")
+    assert [one["state"] for one in plan["nodes"]] == ["absent", "absent"]
+
+
+@pytest.mark.parametrize(
+    ("network", "default", "awaited"),
+    [
+        ({"linuxDataplane": "BPF"}, True, None),
+        # Somebody else has written default, or it was not written yet.
+        ({"linuxDataplane": "Iptables"}, True, "BPF"),
+        ({"linuxDataplane": "BPF"}, False, "BPF"),
+    ],
+)
+def test_the_operator_is_waited_for(network: Object, default: bool, awaited: str | None) -> None:
+    own = felix("node.node1", {"bpfEnabled": False}), felix("node.node2", {"bpfEnabled": False})
+    configurations = [felix("default", {"bpfEnabled": default}), *own]
+    whole = by_operator(network=network, configurations=configurations)
+    plan = steps.concluded(roll(whole, {"bpfEnabled": "true"}))
+    assert plan["dataplane"] == awaited
+    assert bool(plan["installation"]) == (network["linuxDataplane"] != "BPF")
+
+
+def test_an_installation_that_nobody_runs_is_left() -> None:
+    """A cluster that was installed by manifest may have one from an earlier life."""
+    default = felix("default", {"bpfEnabled": False})
+    whole = read(configurations=[default], installations=[installation()])
+    plan = steps.concluded(roll(whole, {"bpfEnabled": "true"}))
+    assert (plan["dataplane"], plan["installation"]) == (None, None)
+    assert plan["default"]["definition"]["spec"] == {"bpfEnabled": True}
 
 
 def test_the_operator_follows_and_the_objects_go() -> None:
@@ -191,6 +231,7 @@ def test_the_operator_follows_and_the_objects_go() -> None:
     done = end(roll(whole, {"bpfEnabled": "true"}), {"bpfEnabled": "true"})[1]
     assert objects(done) == {"default": {"bpfEnabled": True}}
     assert done["installations"][0]["spec"]["calicoNetwork"] == {"linuxDataplane": "BPF"}
+    assert steps.concluded(done)["dataplane"] is None
 
 
 def test_what_the_operator_writes_always_is_left_to_it() -> None:

@@ -82,6 +82,16 @@ def test_rights_are_asked_once_each_and_name_verb_resource_and_place() -> None:
     assert verbs == {"list"}
 
 
+def test_who_switches_the_dataplane_may_ask_how_the_operator_does() -> None:
+    asked = steps.rights(ASKED, ["dataplane"])["reviews"]
+    found = [one["spec"]["resourceAttributes"] for one in asked]
+    group = "operator.tigera.io"
+    assert {"verb": "get", "group": group, "resource": "tigerastatuses"} in found
+    assert {"verb": "patch", "group": group, "resource": "installations"} in found
+    none = steps.rights({**ASKED, "operator": False}, ["dataplane"])["reviews"]
+    assert not any(one["spec"]["resourceAttributes"].get("group") == group for one in none)
+
+
 def test_missing_rights_are_named_together() -> None:
     asked = ["configure", "drain", "lease"]
     assert steps.permitted(ASKED, asked, answers()) == {}
