@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.integration.kube import Kubectl
+from tests.integration.resizing import run
 from tests.lab import inventory
 from tests.lab.shell import wait_for
 
@@ -24,10 +25,25 @@ def wait(condition: Callable[[], object], what: str) -> None:
 class Site:
     """A cluster and how it is reached."""
 
-    def __init__(self, hosts: Path, kubeconfig: str) -> None:
+    def __init__(self, hosts: Path, kubeconfig: str, namespace: str = "kube-system") -> None:
         self.hosts = hosts
         self.kubeconfig = kubeconfig
         self.kubectl = Kubectl(Path(kubeconfig))
+        self.namespace = namespace
+
+    def play(self, playbook: str, *, fails: bool = False, **variables: Any) -> str:
+        """Run a playbook of the collection; what it prints, on one line where it has to fail."""
+        given = {
+            "calico_control": "kubernetes",
+            "calico_kubeconfig": self.kubeconfig,
+            "calico_felix_process": "^calico-node ",
+            "calico_report_dir": str(self.hosts.parent / "report"),
+            **variables,
+        }
+        command = [inventory.ansible_playbook(), f"bpfops.calico.{playbook}"]
+        said = run([*command, "-i", str(self.hosts), "-e", json.dumps(given)], fails)
+        assert "Traceback" not in said, said
+        return " ".join(said.split()) if fails else said
 
     def control(self, *steps: Step, on: str = "all", check: bool = False, **words: Any) -> str:
         """Include the role's steps in one play; what ansible-playbook prints, on one line."""
@@ -73,7 +89,8 @@ class Site:
 
     def pod(self, node: str) -> Any:
         fields = f"--field-selector=spec.nodeName={node}"
-        found = self.get("pods", "-n", "kube-system", "-l", "k8s-app=calico-node", fields)["items"]
+        where = ("-n", self.namespace, "-l", "k8s-app=calico-node")
+        found = self.get("pods", *where, fields)["items"]
         assert len(found) == 1
         return found[0]
 

@@ -51,7 +51,18 @@ def _add_faults(actions: Commands) -> None:
         one.set_defaults(kind=kind, fault=_of_node)
     other = kinds.add_parser("conflict", help="somebody else writes FelixConfiguration default")
     other.add_argument("change", nargs="?", default="{}", help="merge patch in JSON")
-    other.set_defaults(fault=lambda plane, told: faults.conflict(plane, told.change, end=told.end))
+    felix, operator = "felixconfigurations", "installations"
+    other.add_argument(
+        "--installation",
+        dest="kind",
+        action="store_const",
+        const=operator,
+        default=felix,
+        help="Installation default, instead",
+    )
+    other.set_defaults(
+        fault=lambda plane, told: faults.conflict(plane, told.kind, told.change, end=told.end)
+    )
     blocking = kinds.add_parser("budget", help="a pod that nobody may evict")
     blocking.set_defaults(fault=lambda plane, told: faults.budget(plane, end=told.end))
     for one in (never, pull, other, blocking):

@@ -32,8 +32,11 @@ def of_node(plane: ControlPlane, kind: str, name: str, *, end: bool) -> None:
         file.touch()
 
 
-def conflict(plane: ControlPlane, change: str, *, end: bool) -> None:
-    """Somebody else merges ``change`` (JSON) into FelixConfiguration default again and again."""
+def conflict(plane: ControlPlane, kind: str, change: str, *, end: bool) -> None:
+    """Somebody else merges ``change`` (JSON) into an object ``default`` again and again.
+
+    ``kind``: felixconfigurations or installations.
+    """
     plane.end("conflict")
     if end:
         return
@@ -41,7 +44,7 @@ def conflict(plane: ControlPlane, change: str, *, end: bool) -> None:
         json.loads(change)
     except ValueError as error:
         raise LabError(f"The change is {change!r}; use a merge patch in JSON.") from error
-    plane.spawn("conflict", sys.executable, "-m", "tests.lab.cluster.faults", change)
+    plane.spawn("conflict", sys.executable, "-m", "tests.lab.cluster.faults", kind, change)
 
 
 def budget(plane: ControlPlane, *, end: bool) -> None:
@@ -64,10 +67,11 @@ def budget(plane: ControlPlane, *, end: bool) -> None:
     api.apply(BUDGET, made)
 
 
-def _write_for_ever(change: dict[str, Any]) -> None:
+def _write_for_ever(kind: str, change: dict[str, Any]) -> None:
     settings = from_environment()
     api = Api(layout.kubeconfig(settings), agent="conflicting-writer")
-    path = f"apis/{layout.read(settings).api}/felixconfigurations/default"
+    served = {"felixconfigurations": layout.read(settings).api}
+    path = f"apis/{served.get(kind, 'operator.tigera.io/v1')}/{kind}/default"
     while True:
         try:
             api.merge(path, change)
@@ -77,4 +81,4 @@ def _write_for_ever(change: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    _write_for_ever(json.loads(sys.argv[1]))
+    _write_for_ever(sys.argv[1], json.loads(sys.argv[2]))
