@@ -32,6 +32,19 @@ def _parent_package() -> None:
         _package("ansible_collections", [])
 
 
+def _own_lab() -> None:
+    """Give a worker of pytest-xdist a lab beside those of the others."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "").replace("gw", "")
+    if not worker:
+        return
+    name = os.environ.get("BPFOPS_LAB_NAME", "labtest")
+    octets = os.environ.get("BPFOPS_LAB_SUBNET", "10.80.0.0/24").split(".")
+    octets[2] = str(int(octets[2]) + int(worker))
+    os.environ["BPFOPS_LAB_NAME"] = f"w{worker}{name[:7]}"
+    os.environ["BPFOPS_LAB_SUBNET"] = ".".join(octets)
+
+
+_own_lab()
 _parent_package()
 _package("ansible_collections.bpfops", [])
 _package("ansible_collections.bpfops.calico", [str(ROOT)])
