@@ -22,8 +22,8 @@ description:
     expired ones are left out.
   - Start the task with O(state=settled) before felix restarts (C(async)), so that it follows the
     programs while felix moves them interface by interface. C(<bpffs>/bpfops/following) is pinned
-    from when it does until it ends. Run only afterwards, flows that began in the gap are missing
-    for as long.
+    from when it does until it ends; whoever removes that pin ends it. Run only afterwards, flows
+    that began in the gap are missing for as long.
   - Old maps are those that an earlier run has kept, those that felix has left with the suffix
     C(_old), those of other releases, and those that programs use although no pin names them.
   - Interrupted at any point, the node has the old map or the new one, and the next run finishes.

@@ -110,6 +110,26 @@ def test_it_waits_for_programs_and_names_them(node: CtNode) -> None:
     assert node.own_pins() == []
 
 
+def test_it_ends_when_its_sign_is_removed(node: CtNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    user = node.use(node.table("cali_v4_ct3", 1000))
+    node.run(calico_version=V3_29, max_entries=2000)
+    follow, passes = conntrack_settle._Settling.follow, itertools.count(1)
+
+    def follow_and_remove(settling: Any) -> None:
+        follow(settling)
+        if next(passes) == 3:
+            (node.own / "following").unlink()
+
+    monkeypatch.setattr(conntrack_settle._Settling, "follow", follow_and_remove)
+    with pytest.raises(errors.UnverifiedError, match=r"When .*/following was removed, which ends"):
+        node.run(state="settled", calico_version=V3_29, timeout=60.0)
+    assert next(passes) == 4
+    assert node.own_pins() == ["note_old_cali_v4_ct3", "old_cali_v4_ct3"]
+    node.end(user)
+    node.run(state="settled", calico_version=V3_29, timeout=0.0)
+    assert node.own_pins() == []
+
+
 def test_until_a_program_uses_the_new_map_all_in_it_is_copied(node: CtNode) -> None:
     old = node.table("cali_v4_ct4", 1000)
     user = node.use(old)

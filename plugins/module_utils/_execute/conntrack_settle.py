@@ -57,11 +57,13 @@ class Following(NamedTuple):
 def settle(actions: Sequence[Action], how: Following) -> list[dict[str, Any]]:
     """Carry all sources over and drop each as soon as no program refers to it.
 
-    A pin tells whoever restarts felix that everything is there and is followed from now on.
-    Raises UnverifiedError, naming the programs, when some still do after ``timeout`` seconds;
-    what was carried over stays, and the next run goes on. Raises SyscallError.
+    A pin tells whoever restarts felix that everything is there and is followed from now on, and
+    whoever removes it ends the wait. Raises UnverifiedError, naming the programs, when some still
+    use a source then or after ``timeout`` seconds; what was carried over stays, and the next run
+    goes on. Raises SyscallError.
     """
     deadline = time.monotonic() + how.timeout
+    sign = following_path(how.own_dir)
     with ExitStack() as stack:
         waiting = [_Settling(action, how, stack) for action in actions]
         done = []
@@ -75,12 +77,14 @@ def settle(actions: Sequence[Action], how: Following) -> list[dict[str, Any]]:
                 done.append(one.finish())
                 waiting.remove(one)
             if waiting and time.monotonic() >= deadline:
-                raise _late(waiting, users, how.timeout)
+                raise _late(waiting, users, f"After timeout of {how.timeout:g} s")
+            if waiting and announced and not Path(sign).exists():
+                raise _late(waiting, users, f"When {sign} was removed, which ends the wait,")
             for one in waiting:
                 one.follow()
             if waiting and not announced:
                 announced = True
-                stack.enter_context(_announced(following_path(how.own_dir)))
+                stack.enter_context(_announced(sign))
             time.sleep(PAUSE if waiting else 0)
     return done
 
@@ -98,7 +102,7 @@ def _announced(path: str) -> Iterator[None]:
     try:
         yield
     finally:
-        Path(path).unlink()
+        Path(path).unlink(missing_ok=True)
 
 
 class _Settling:
@@ -211,7 +215,7 @@ class _Settling:
 
 
 def _late(
-    waiting: Sequence[_Settling], users: dict[int, tuple[str, ...]], timeout: float
+    waiting: Sequence[_Settling], users: dict[int, tuple[str, ...]], when: str
 ) -> UnverifiedError:
     told = "; ".join(
         f"map id {one.source.id} is used by {', '.join(users[one.source.id])}"
@@ -219,6 +223,6 @@ def _late(
         for one in waiting
     )
     return UnverifiedError(
-        f"After timeout of {timeout:g} s programs still use an old conntrack map: {told}. They "
+        f"{when} programs still use an old conntrack map: {told}. They "
         "move when felix loads its programs again; run this again afterwards."
     )
