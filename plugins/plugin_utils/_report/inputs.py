@@ -9,7 +9,8 @@ from ansible.errors import AnsibleFilterError
 
 NOT_REACHED = "not_reached"
 NOT_STARTED = "not_started"
-RESULTS = ("failed", "refused", NOT_REACHED, NOT_STARTED, "changed", "ok")
+UNFINISHED = "unfinished"
+RESULTS = ("failed", UNFINISHED, "refused", NOT_REACHED, NOT_STARTED, "changed", "ok")
 """What can become of a node, the worst first."""
 
 _SHAPES: dict[str, type] = {

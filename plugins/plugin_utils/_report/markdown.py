@@ -16,13 +16,14 @@ NODES_SHOWN = 50
 """Nodes of the tables; the page and the data have all."""
 
 _MARKS = re.compile(r"([\\`*_{}\[\]<>()#|~!])")
+_CONNECTIONS = "connections"
 _NOTABLE = ("failed", "refused", "skipped")
 
 
 def markdown(report: dict[str, Any]) -> str:
     """The text, with a newline at the end. What comes from nodes is neither markup nor a link."""
     parts = [_head(report), _table(report["nodes"]), _said(report), _refused(report)]
-    parts += [_waits(report["nodes"]), _carried(report["nodes"])]
+    parts += [_waits(report["nodes"]), _carried(report["nodes"]), _kept(report["nodes"])]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -106,15 +107,37 @@ def _waits(nodes: list[dict[str, Any]]) -> str:
 
 def _carried(nodes: list[dict[str, Any]]) -> str:
     """Entries that were copied from map to map, where a role tells."""
-    found = [entries for node in nodes for entries in _entries(node["details"])]
+    found = [
+        count
+        for node in nodes
+        for key, figures in node["details"].items()
+        if key != _CONNECTIONS
+        for count in _counts(figures, "entries")
+    ]
     if not found:
         return ""
     return f"Conntrack entries carried over: {text.number(sum(found))}."
 
 
-def _entries(details: dict[str, Any]) -> Iterator[int]:
-    for figures in details.values():
-        for row in figures if isinstance(figures, list) else ():
-            count = row.get("entries") if isinstance(row, dict) else None
-            if isinstance(count, int):
-                yield count
+def _kept(nodes: list[dict[str, Any]]) -> str:
+    """What became of the conntrack entries of before, where a role has compared the tables."""
+    tables = [node["details"].get(_CONNECTIONS) for node in nodes]
+    kept, gone, expired, alone = (
+        sum(count for rows in tables for count in _counts(rows, key))
+        for key in ("kept", "gone", "expired", "without_partner")
+    )
+    if not (kept or gone or expired or alone):
+        return ""
+    return (
+        f"Conntrack entries of before: {text.number(kept)} of {text.number(kept + gone)} are "
+        f"there, {text.number(gone)} were closed since then or got lost; "
+        f"{text.number(expired + alone)} more would have expired without another packet."
+    )
+
+
+def _counts(figures: Any, key: str) -> Iterator[int]:
+    """A figure of one dictionary, or of each in a list; whatever else there is tells nothing."""
+    for row in figures if isinstance(figures, list) else [figures]:
+        count = row.get(key) if isinstance(row, dict) else None
+        if isinstance(count, int):
+            yield count

@@ -60,6 +60,10 @@ TASKS = {
 - name: Be cut off
   ansible.builtin.shell: kill -9 {{ lookup('file', lookup('env', 'LOG') ~ '.pid') }}
   when: inventory_hostname in cut | default([])
+- name: Be out of reach
+  ansible.builtin.command: "true"
+  vars: {ansible_connection: ssh, ansible_host: 127.0.0.1, ansible_port: 1}
+  when: inventory_hostname in lost | default([])
 - name: Let the window of the others end
   ansible.builtin.set_fact:
     calico_run: "{{ hostvars[item].calico_run | combine({'window_end': 1}) }}"
@@ -109,6 +113,7 @@ class Run:
     said: str
     did: list[str]
     report: dict[str, Any]
+    files: set[str]
 
     @property
     def done(self) -> list[str]:
@@ -191,11 +196,12 @@ class Fleet:
         """What a run has left; forget its log and its reports."""
         did = self.log.read_text().splitlines() if self.log.exists() else []
         self.log.write_text("")
-        reports = sorted((self.place / "calico-report").glob("*.json"))
+        made = sorted((self.place / "calico-report").glob("*"))
+        reports = [file for file in made if file.suffix == ".json"]
         report = json.loads(reports[-1].read_text()) if reports else {}
-        for file in (self.place / "calico-report").glob("*"):
+        for file in made:
             file.unlink()
-        return Run(status, " ".join(said.split()), did, report)
+        return Run(status, " ".join(said.split()), did, report, {file.name for file in made})
 
     def state(self, number: int) -> dict[str, Any]:
         """What the run has left on a host."""

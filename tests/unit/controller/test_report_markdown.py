@@ -22,6 +22,11 @@ def test_a_whole_run() -> None:
     facts = everything()
     facts["node2"]["waits"] = [{"for": "felix to be healthy", "seconds": 12.5}]
     facts["node2"]["details"]["conntrack_resize"] = [{"entries": 1200}, {"entries": 34}]
+    facts["node2"]["details"]["upgrade"] = {"entries": 6}
+    facts["node2"]["details"]["connections"] = [
+        {"kept": 1200, "gone": 3, "expired": 4, "without_partner": 1},
+        {"kept": 34, "gone": 0, "expired": 0, "without_partner": 0},
+    ]
     facts["node10"].update(result="failed", steps=[step("look", 5, 65 - 6, "failed")])
     lines = text(facts).splitlines()
     assert lines[:3] == [
@@ -36,7 +41,11 @@ def test_a_whole_run() -> None:
     assert "- node10, look (failed): Done." in lines
     assert "- node1, gate CT\\_SIZE: This release cannot load it." in lines
     assert "| node2 | felix to be healthy | 12.5 s |" in lines
-    assert lines[-1] == "Conntrack entries carried over: 1,234."
+    assert "Conntrack entries carried over: 1,240." in lines
+    assert lines[-1] == (
+        "Conntrack entries of before: 1,234 of 1,237 are there, 3 were closed since then or got "
+        "lost; 5 more would have expired without another packet."
+    )
 
 
 def test_nothing_is_said_of_what_was_not_there() -> None:
@@ -44,6 +53,9 @@ def test_nothing_is_said_of_what_was_not_there() -> None:
     assert "waited" not in said
     assert "Refused" not in said
     assert "carried" not in said
+    assert "of before" not in said
+    strange = left(details={"connections": ["many"], "upgrade": {"entries": "all"}})
+    assert "carried" not in text({"node1": strange})
     assert text({}).count("|") == 0
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from tests.unit.controller.rolling import Fleet
 
+UNFINISHED = {f"probe-unfinished.{suffix}" for suffix in ("html", "json", "md")}
 GATES = ["gates node1", "gates node2", "gates node3"]
 
 
@@ -35,10 +36,13 @@ def test_a_run_that_was_cut_off_goes_on_where_it_was(fleet: Fleet) -> None:
     file = fleet.place / "state1/probe.json"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert not (fleet.place / "state2").exists()
+    assert cut.files == UNFINISHED
+    assert cut.results == {"node1": "unfinished", "node2": "not_started", "node3": "changed"}
 
     rest = fleet.run(calico_canary="node3")
     assert (rest.status, rest.done) == (0, ["node1", "node2"])
     assert rest.results == {"node1": "changed", "node2": "changed", "node3": "ok"}
+    assert not rest.files & UNFINISHED
     says = rest.report["nodes"][2]["steps"][-1]["says"]
     assert says == (
         f"Finished at {fleet.state(3)['ended']} by an earlier run, and still as it should be."
@@ -53,6 +57,14 @@ def test_a_run_that_was_cut_off_goes_on_where_it_was(fleet: Fleet) -> None:
     assert fleet.state(1)["run"] != before
     forgotten = fleet.run("--limit", "node1", size="2", calico_run_restart=True)
     assert forgotten.done == ["node1"]
+
+
+def test_a_node_that_is_out_of_reach_is_in_a_report(fleet: Fleet) -> None:
+    run = fleet.run(lost=["node2"])
+    assert (run.status, run.done) == (4, ["node1", "node2"])
+    assert run.files == UNFINISHED
+    assert run.results == {"node1": "changed", "node2": "unfinished", "node3": "not_started"}
+    assert [step["name"] for step in run.report["nodes"][0]["steps"]] == ["first", "second"]
 
 
 def test_nothing_begins_after_the_window(fleet: Fleet) -> None:
