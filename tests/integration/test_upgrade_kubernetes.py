@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The playbook upgrade on a cluster that a manifest installed, under traffic.
+"""The playbook upgrade on a cluster, under traffic, as a manifest and as the operator installed it.
 
-One history: a node cannot have the image, and nothing is begun; the first node does not take the
-release and goes back, the second is not begun; then the trouble is over, the same command finishes,
-and once more it changes nothing.
+On the manifest's, first a node cannot have the image, and nothing is begun. On both, the first node
+does not take the release and goes back, with the operator together with all others; then the
+trouble is over, the same command finishes, and once more it changes nothing.
 """
 
 from __future__ import annotations
@@ -34,11 +34,22 @@ NODES = ("node1", "node2")
 OLD, NEW = "3.30.7", "3.31.7"
 
 
+TOGETHER: dict[str, Any] = {"upgrade_allow_operator_roll": True, "calico_serial": "100%"}
+"""What an upgrade by the operator needs."""
+
+
+@pytest.fixture(scope="module", params=["manifest", "operator"])
+def install(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def site(kube_programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(
+    kube_programs: Path, install: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
     assert kube_programs
     lab("up", "--nodes", str(len(NODES)), "--pods", "3", "--size", "60000", "--release", OLD)
-    lab("cluster", "up", "--install", "manifest", "--release", OLD)
+    lab("cluster", "up", "--install", install, "--release", OLD)
     hosts = tmp_path_factory.mktemp("inventory") / "hosts.yml"
     hosts.write_text(lab("inventory"))
     bring_pyroute2(hosts)
@@ -77,7 +88,9 @@ def images(node: str, site: Site) -> set[str]:
     return {name for one in listed for name in one["names"] if name.endswith(f":v{NEW}")}
 
 
-def test_a_node_that_cannot_have_the_image_keeps_all_as_they_are(site: Site) -> None:
+@pytest.mark.parametrize("install", ["manifest"], indirect=True)
+def test_a_node_that_cannot_have_the_image_keeps_all_as_they_are(site: Site, install: str) -> None:
+    assert install == "manifest"
     uids = [site.uid(node) for node in NODES]
     before = site.get("daemonset", "calico-node", "-n", "kube-system")["spec"]
     lab("cluster", "fault", "no-image", "node2")
@@ -107,34 +120,53 @@ def heal(site: Site) -> None:
 
 def tag(site: Site, node: str) -> str:
     """Of calico-node's image on a node; empty while there is no pod."""
-    where = ("-n", "kube-system", "-l", "k8s-app=calico-node")
+    where = ("-A", "-l", "k8s-app=calico-node")
     found = site.get("pods", *where, f"--field-selector=spec.nodeName={node}")["items"]
     images = [one["spec"]["containers"][0]["image"] for one in found]
     return images[-1].rpartition(":")[2] if images else ""
 
 
-def test_a_node_that_does_not_become_ready_is_taken_back(site: Site) -> None:
+@pytest.mark.parametrize("install", ["operator"], indirect=True)
+def test_the_operator_needs_consent_and_all_nodes(site: Site, install: str) -> None:
+    assert install == "operator"
+    said = " ".join(play(site, fails=True).split())
+    assert "upgrade_allow_operator_roll: as soon as one node is begun" in said
+    alone = {**TOGETHER, "calico_serial": 1}
+    said = " ".join(play(site, fails=True, **alone).split())
+    assert "take all 2 nodes of the cluster into the run (it has 2), in one batch" in said
+    said = " ".join(play(site, fails=True, **TOGETHER, calico_hosts="node1").split())
+    assert "take all 2 nodes of the cluster into the run (it has 1), in one batch" in said
+    assert releases() == [OLD, OLD]
+
+
+def test_a_node_that_does_not_become_ready_is_taken_back(site: Site, install: str) -> None:
     untouched = site.uid("node2")
     lab("cluster", "fault", "never-ready", "node1")
     healer = threading.Thread(target=heal, args=(site,))
     healer.start()
-    said = play(site, fails=True, upgrade_allow_unhealthy=True, control_health_retries=20)
+    soon = {"calico_operator_timeout": 10, "control_health_retries": 20}
+    given = {**soon, **(TOGETHER if install == "operator" else {})}
+    said = play(site, fails=True, upgrade_allow_unhealthy=True, **given)
     healer.join()
     assert f"so {OLD} runs again" in re.sub(r"\s+", " ", said), said
-    wait(lambda: releases() == [OLD, OLD], "the old release on node1")
-    wait(lambda: agent("node1")["ready"], "felix on node1")
-    assert site.uid("node2") == untouched
+    wait(lambda: releases() == [OLD, OLD], "the old release")
+    wait(lambda: all(agent(node)["ready"] for node in NODES), "felix")
+    assert install == "operator" or site.uid("node2") == untouched
     lease = site.get("lease", "bpfops-calico", "-n", "kube-system")["spec"]
     assert "holderIdentity" not in lease
     assert [tables(node) for node in NODES] == [{"cali_v4_ct3"}, {"cali_v4_ct3"}]
     assert control.without_progress(seen.LAB, 30) == []
 
 
-def test_the_same_command_finishes(site: Site) -> None:
-    play(site, upgrade_allow_unhealthy=True)
+def test_the_same_command_finishes(site: Site, install: str) -> None:
+    play(site, upgrade_allow_unhealthy=True, **(TOGETHER if install == "operator" else {}))
     assert releases() == [NEW, NEW]
     assert [tables(node) for node in NODES] == [{"cali_v4_ct4"}, {"cali_v4_ct4"}]
-    shown = site.get("daemonset", "calico-node", "-n", "kube-system")["spec"]
+    (shown,) = [
+        one["spec"]
+        for one in site.get("daemonset", "-A")["items"]
+        if one["metadata"]["name"] == "calico-node"
+    ]
     images = [one["image"] for one in shown["template"]["spec"]["containers"]]
     assert [image.rpartition(":")[2] for image in images] == [f"v{NEW}"]
     assert shown["updateStrategy"]["type"] == "RollingUpdate"
@@ -142,11 +174,15 @@ def test_the_same_command_finishes(site: Site) -> None:
     report = json.loads(lab("traffic", "stop"))
     tcp = report["total"]["tcp"]
     assert (tcp["alive"], tcp["died"], report["dead"]) == (tcp["flows"], 0, [])
+    newest = sorted((site.hosts.parent / "report").glob("upgrade-2*.json"))[-1]
+    for node in json.loads(newest.read_text())["nodes"]:
+        (table,) = node["details"]["connections"]
+        assert table["kept"] > 0
 
 
-def test_a_second_run_changes_nothing(site: Site) -> None:
+def test_a_second_run_changes_nothing(site: Site, install: str) -> None:
     uids = [site.uid(node) for node in NODES]
-    said = play(site)
+    said = play(site, **(TOGETHER if install == "operator" else {}))
     recap = [line for line in said.splitlines() if "unreachable=" in line]
     assert recap
     assert all(" changed=0 " in line for line in recap), recap

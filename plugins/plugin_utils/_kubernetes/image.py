@@ -15,6 +15,7 @@ from .cluster import OPERATOR, Cluster, Object
 STRATEGY = "bpfops.calico/strategy"
 """Annotation of the DaemonSet: its update strategy of before, put back when all nodes are done."""
 _OPERATOR = re.compile(r"^((?:[^@]*/)?operator):[^:/@]+(?:@.*)?$")
+_TAGGED_OPERATOR = re.compile(r"^(?:[^@]*/)?operator:v?(\d+\.\d+\.\d+)(?:@.*)?$")
 _IMAGE = re.compile(r"^(?P<name>(?:[^@]*/)?(?:node|cni|calico-node|calico-cni)):[^:/@]+(?:@.*)?$")
 
 
@@ -94,6 +95,19 @@ def _operator(
         "metadata": {key: one["metadata"][key] for key in ("name", "namespace", "resourceVersion")},
         "spec": {"template": {"spec": {"containers": new}}},
     }
+
+
+def operator_release(operators: Sequence[Object]) -> str:
+    """The release of the operator's Deployment, such as 1.40.15; nothing where no tag tells it."""
+    pods = [one["spec"]["template"]["spec"] for one in operators]
+    found = [_TAGGED_OPERATOR.match(image) for pod in pods for image in _images(pod)]
+    return next((match[1] for match in found if match), "")
+
+
+def scheduled(values: Cluster) -> int:
+    """How many nodes calico-node shall run on, at least the one that is looked at."""
+    status = values.install.daemon_set.get("status") or {}
+    return max(1, int(status.get("desiredNumberScheduled") or 0))
 
 
 def runs(pod: Object, version: str) -> bool:

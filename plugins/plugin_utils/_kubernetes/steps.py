@@ -16,7 +16,7 @@ from .conclude import conclude
 from .configure import configure, counts
 from .effective import ELSEWHERE, setting
 from .frontends import frontends
-from .image import image, runs, strategy_back
+from .image import image, operator_release, runs, scheduled, strategy_back
 from .kube_proxy import kube_proxy
 from .values import text
 from .writes import Write
@@ -76,6 +76,8 @@ def facts(
         "install_kind": values.install.kind,
         "namespace": values.install.namespace,
         "release": str(one.release or ""),
+        "operator_release": operator_release(read.get("deployments") or []),
+        "nodes": scheduled(values),
         "pod": one.pod["metadata"]["name"],
         "found": {field: _found(values, one, field, found[field].value) for field in fields},
         "sources": {field: found[field].source for field in fields},
@@ -173,6 +175,7 @@ def release(read: Mapping[str, Any], version: str, operator_version: str = "") -
         "patch": image(values, version, read.get("deployments") or [], operator_version),
         "by_operator": values.install.kind == OPERATOR,
         "current": bool(pods) and all(runs(one, version) for one in pods),
+        "nodes": scheduled(values),
     }
 
 

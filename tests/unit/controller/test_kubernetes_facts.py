@@ -24,6 +24,8 @@ def test_the_facts_for_the_roles() -> None:
         "install_kind": "manifest",
         "namespace": "kube-system",
         "release": "3.29.7",
+        "operator_release": "",
+        "nodes": 1,
         "pod": "calico-node-node1",
         # Without Debug filters are as if they were not set; what a Secret says is not known.
         "found": {SIZE: "600000", "bpfLogFilters": None, "bpfEnabled": None, "bpfAttachType": None},

@@ -9,6 +9,9 @@ import pytest
 
 from ansible_collections.bpfops.calico.plugins.module_utils._errors import RefusedError
 from ansible_collections.bpfops.calico.plugins.plugin_utils._kubernetes import steps
+from ansible_collections.bpfops.calico.plugins.plugin_utils._kubernetes.image import (
+    operator_release,
+)
 from tests.unit.controller.kubernetes_objects import Object, by_operator, daemon_set, pod, read
 
 
@@ -46,7 +49,11 @@ def test_an_image_that_is_so_already_is_left() -> None:
         "patch": None,
         "by_operator": False,
         "current": True,
+        "nodes": 1,
     }
+    rolled = daemon_set()
+    rolled["status"] = {"desiredNumberScheduled": 6}
+    assert steps.release(read(daemon_sets=[rolled]), "v3.29.7")["nodes"] == 6
     patch = steps.release(read(), "v3.30.7")["patch"]
     assert "updateStrategy" not in patch["spec"]
     assert "annotations" not in patch["metadata"]
@@ -98,3 +105,16 @@ def test_the_strategy_comes_back_when_all_pods_are_of_the_new_template() -> None
     assert patch["spec"] == {"updateStrategy": {"type": "RollingUpdate"}}
     assert patch["metadata"]["annotations"] == {"bpfops.calico/strategy": None}
     assert steps.concluded(read(daemon_sets=[with_images()], pods=new))["daemon_set"] is None
+
+
+@pytest.mark.parametrize(
+    ("image", "release"),
+    [
+        ("quay.io/tigera/operator:v1.36.16", "1.36.16"),
+        ("mirror:5000/operator:1.40.15@sha256:00", "1.40.15"),
+        ("quay.io/tigera/operator:newest", ""),
+    ],
+)
+def test_the_operators_release_is_told_by_its_tag(image: str, release: str) -> None:
+    assert operator_release([operator(image)]) == release
+    assert operator_release([]) == ""
