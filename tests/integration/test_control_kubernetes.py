@@ -303,9 +303,3 @@ def test_a_release_goes_to_one_node_after_the_other(site: Site) -> None:
     uids = [site.uid(node) for node in NODES]
     assert "changed=0" in site.control(image, on="node1")
     assert [site.uid(node) for node in NODES] == uids
-
-
-def test_a_pod_cannot_be_stopped(site: Site) -> None:
-    assert "so it cannot be stopped while something is done" in site.control(
-        ("stop", {}), on="node1"
-    )

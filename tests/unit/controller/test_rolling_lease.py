@@ -43,7 +43,7 @@ def test_a_run_that_ends_with_a_failure_gives_it_back(
 def test_a_run_that_goes_on_after_a_failure_keeps_it(fleet: Fleet) -> None:
     done = run(fleet, broken=["node1"], calico_serial=2, calico_max_fail_percentage=100)
     assert done.status != 0
-    assert done.done == ["node1", "node2", "node3"]
+    assert sorted(done.done) == ["node1", "node2", "node3"]
     assert done.did.count("lease_drop") == 1
     assert done.did[-1] == "lease_drop"
 
