@@ -143,8 +143,3 @@ def test_each_install_kind_has_its_way_to_end_a_run(site: Site) -> None:
         assert "The operator still replaces the pods of calico-node after 10 s" in said
     else:
         assert "kubespray writes bpfEnabled of FelixConfiguration default on each" in said
-
-
-def test_a_pod_cannot_be_stopped(site: Site) -> None:
-    said = site.control(("stop", {}), on="node1")
-    assert "so it cannot be stopped while something is done" in said

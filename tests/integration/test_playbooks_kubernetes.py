@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The playbooks that repair and change a setting, on a cluster of each install kind, under traffic.
+
+upgrade and switch_dataplane have files of their own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration import lab_release as seen
+from tests.integration import udp_flows
+from tests.integration.kube import needs_kubectl
+from tests.integration.kubernetes_site import Site, wait
+from tests.integration.node_info import bring_pyroute2
+from tests.lab.harness import agent, filters, in_node, lab
+from tests.lab.settings import pod_address
+from tests.lab.traffic import control
+
+pytestmark = [pytest.mark.lab, needs_kubectl]
+
+NODES = ("node1", "node2")
+RELEASE = "3.29.7"
+NAMESPACES = {"manifest": "kube-system", "operator": "calico-system"}
+ADDRESS = "192.0.2.9"
+DNS = {
+    "protocol": "udp",
+    "port": 53,
+    "addresses": [ADDRESS],
+    "backends": [f"{pod_address(1, 2)}:5353"],
+}
+SERVICE: dict[str, Any] = {
+    "apiVersion": "v1",
+    "kind": "Service",
+    "metadata": {"namespace": "default", "name": "names"},
+    "spec": {"ports": [{"port": 53, "protocol": "UDP"}], "externalIPs": [ADDRESS]},
+}
+CHOSEN: dict[str, Any] = {
+    "calico_maintenance": "repair_tc,resize_conntrack,set_log_level",
+    "calico_bpf_log_level": "Debug",
+    "calico_conntrack_max_entries": 70_000,
+}
+
+
+@pytest.fixture(scope="module", params=["manifest", "operator"])
+def site(
+    request: pytest.FixtureRequest, kube_programs: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
+    assert kube_programs
+    shape = ("--nodes", str(len(NODES)), "--pods", "3", "--size", "60000", "--services")
+    lab("up", *shape, "--release", RELEASE)
+    lab("cluster", "up", "--install", request.param, "--release", RELEASE)
+    hosts = tmp_path_factory.mktemp("inventory") / "hosts.yml"
+    hosts.write_text(lab("inventory"))
+    bring_pyroute2(hosts)
+    lab("traffic", "start", "--tcp", "8", "--udp", "4", "--interval", "0.1")
+    yield Site(hosts, lab("cluster", "kubeconfig").strip(), NAMESPACES[request.param])
+    lab("down")
+
+
+def who(site: Site) -> list[tuple[str, int]]:
+    """Pod and felix's process of each node."""
+    return [(site.uid(node), int(agent(node)["pid"])) for node in NODES]
+
+
+def again(site: Site, playbook: str, **variables: Any) -> None:
+    """A further run changes nothing and restarts nothing."""
+    before = who(site)
+    said = site.play(playbook, **variables)
+    recap = [line for line in said.splitlines() if "unreachable=" in line]
+    assert recap
+    assert all(" changed=0 " in line for line in recap), said
+    assert who(site) == before
+
+
+def preferences(node: str) -> set[tuple[int, str]]:
+    """Preference and handle of all filters at workloads, one for each hook."""
+    assert {len(found) for found in filters(node).values()} == {1}
+    return {found[0][:2] for found in filters(node).values()}
+
+
+def configured(node: str) -> str:
+    return in_node(node, "cat", "/etc/calico/felix.cfg")
+
+
+def flows_go_on() -> None:
+    assert control.without_progress(seen.LAB, 60) == []
+
+
+def test_filters_that_differ_are_alike_again(site: Site) -> None:
+    lines = "\ndefects = drifted_preference"
+    in_node("node1", "sh", "-c", f"echo '{lines}' >>/etc/calico/lab-agent.cfg")
+    in_node("node1", "lab-agent", "restart")
+    in_node("node1", "sed", "-i", "/^defects/d", "/etc/calico/lab-agent.cfg")
+    in_node("node1", "lab-agent", "restart")
+    assert len(preferences("node1")) == 2
+    wait(lambda: not agent("node1")["ready"], "felix to find them")
+    before = who(site)
+    site.play("repair_tc")
+    assert len(preferences("node1")) == 1
+    assert agent("node1")["ready"]
+    assert who(site) == before
+    again(site, "repair_tc")
+    flows_go_on()
+
+
+def test_a_stuck_flow_reaches_its_service(site: Site) -> None:
+    site.apply(SERVICE)
+    udp_flows.declare("node1", DNS)
+    lab("udp", "serve", "node1", "2", "5353")
+    lab("udp", "send", "node1", "1", "client", f"dns=40001@{ADDRESS}:53")
+    udp_flows.echoing("node1", "client", {"dns"})
+    udp_flows.declare("node1")
+    udp_flows.silent("node1", "client", {"dns"}, 1)
+    udp_flows.declare("node1", DNS)
+    site.play("repair_udp", udp_repair_services=["default/names"])
+    udp_flows.echoing("node1", "client", {"dns"})
+    flows_go_on()
+
+
+def test_maintenance_does_what_was_chosen(site: Site) -> None:
+    site.play("maintenance", **CHOSEN)
+    pin = f"{seen.GLOBALS}cali_v4_ct3"
+    assert [seen.pins(node)[pin]["max_entries"] for node in NODES] == [70_000, 70_000]
+    assert all("BPFLogLevel = Debug" in configured(node) for node in NODES)
+    assert site.sizes() == {"default": 70_000}
+    again(site, "maintenance", **CHOSEN)
+    flows_go_on()
+
+
+def test_logging_ends(site: Site) -> None:
+    site.play("set_log_level", calico_bpf_log_level="Off")
+    assert not any("BPFLogLevel = Debug" in configured(node) for node in NODES)
+    assert set(site.specs()) == {"default"}
+    flows_go_on()
+    report = json.loads(lab("traffic", "stop"))
+    tcp = report["total"]["tcp"]
+    assert (tcp["alive"], tcp["died"], report["dead"]) == (tcp["flows"], 0, [])
+    site.play("audit")
+    (found,) = (site.hosts.parent / "report").glob("audit-*.json")
+    audit = json.loads(found.read_text())
+    assert audit["summary"]["findings"]["critical"] == 0
+    repaired = ("TC_", "LOG_", "UDP_", "CT_SPLIT", "CT_OLD")
+    assert not [one["code"] for one in audit["findings"] if one["code"].startswith(repaired)]
+
+
+def test_a_pod_cannot_be_stopped(site: Site) -> None:
+    said = site.control(("stop", {}), on="node1")
+    assert "so it cannot be stopped while something is done" in said
