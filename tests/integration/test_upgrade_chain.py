@@ -26,7 +26,7 @@ from tests.lab import inventory
 from tests.lab.harness import agent, in_node, lab
 from tests.lab.traffic import control
 
-pytestmark = [pytest.mark.lab, needs_kubectl, pytest.mark.timeout(5400)]
+pytestmark = [pytest.mark.lab, pytest.mark.long, needs_kubectl]
 
 NODES = [f"node{number}" for number in range(1, 7)]
 FIRST = "3.27.3"
