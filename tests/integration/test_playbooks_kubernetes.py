@@ -22,7 +22,7 @@ from tests.lab.harness import agent, filters, in_node, lab
 from tests.lab.settings import pod_address
 from tests.lab.traffic import control
 
-pytestmark = [pytest.mark.lab, needs_kubectl]
+pytestmark = [pytest.mark.lab, pytest.mark.long, needs_kubectl]
 
 NODES = ("node1", "node2")
 RELEASE = "3.29.7"
