@@ -59,10 +59,10 @@ def wait_until_freed(objects: Objects, seconds: float = 300) -> None:
 
 
 def _alive(objects: Objects) -> bool:
-    return bool(_ids("prog") & objects.programs or _ids("map") & objects.maps)
+    return bool(ids("prog") & objects.programs or ids("map") & objects.maps)
 
 
-def _ids(kind: str) -> set[int]:
+def ids(kind: str) -> set[int]:
     """Ids of all programs or maps; unlike bpftool, this opens none of them."""
     following = getattr(LIBBPF, f"bpf_{kind}_get_next_id")
     found, number = set(), ctypes.c_uint32(0)
