@@ -71,6 +71,10 @@ def test_the_timer_runs_where_the_release_needs_it(hosts: Path) -> None:
     play(hosts)
     assert is_active(OLD)
     in_node(OLD, "systemctl", "is-enabled", TIMER)
+    limit = ("-p", "StartLimitIntervalUSec", "--value", "bpfops-udp-repair.service")
+    assert in_node(OLD, "systemctl", "show", *limit).strip() == "0", (
+        "else a look now and then fails"
+    )
     assert len(files(OLD)) == 4
     assert not is_active(NEW)
     assert not files(NEW)
@@ -102,7 +106,7 @@ def test_a_node_that_another_run_works_on_is_left_to_it(hosts: Path) -> None:
             *(60, "the timer to meet the lock", 0.5),
         )
         shown = call("exec", OLD, "--", "systemctl", "is-failed", "bpfops-udp-repair.service")
-        assert shown.returncode != 0
+        assert shown.returncode != 0, in_node(OLD, "journalctl", "--unit", "bpfops-udp-repair")
     finally:
         in_node(OLD, "pkill", "-f", "sleep 600")
         holder.wait()
