@@ -9,10 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests.integration import lab_release as seen
 from tests.integration.kube import Kubectl
 from tests.integration.resizing import run
 from tests.lab import inventory
+from tests.lab.harness import agent, filters, lab
 from tests.lab.shell import wait_for
+from tests.lab.traffic import control
 
 SIZE = "bpfMapSizeConntrack"
 Step = tuple[str, dict[str, Any]]
@@ -20,6 +23,26 @@ Step = tuple[str, dict[str, Any]]
 
 def wait(condition: Callable[[], object], what: str) -> None:
     wait_for(lambda: bool(condition()), 180, what, 0.5)
+
+
+def flows_go_on() -> None:
+    assert control.without_progress(seen.LAB, 60) == []
+
+
+def traffic_is_alive() -> None:
+    """Ends the traffic."""
+    flows_go_on()
+    report = json.loads(lab("traffic", "stop"))
+    tcp = report["total"]["tcp"]
+    assert (tcp["alive"], tcp["died"], report["dead"]) == (tcp["flows"], 0, [])
+
+
+def without_ebpf(nodes: tuple[str, ...]) -> bool:
+    """No program at an interface and no map of Calico's is left on any of them."""
+    pins = [path for node in nodes for path in seen.pins(node)]
+    return not any("cali_" in path for path in pins) and not any(
+        found for node in nodes for found in filters(node).values()
+    )
 
 
 class Site:
@@ -44,6 +67,19 @@ class Site:
         said = run([*command, "-i", str(self.hosts), "-e", json.dumps(given)], fails)
         assert "Traceback" not in said, said
         return " ".join(said.split()) if fails else said
+
+    def again(self, nodes: tuple[str, ...], playbook: str, **variables: Any) -> None:
+        """A further run changes nothing and restarts nothing."""
+        before = self.who(nodes)
+        said = self.play(playbook, **variables)
+        recap = [line for line in said.splitlines() if "unreachable=" in line]
+        assert recap
+        assert all(" changed=0 " in line for line in recap), said
+        assert self.who(nodes) == before
+
+    def who(self, nodes: tuple[str, ...]) -> list[tuple[str, int]]:
+        """Pod and felix's process of each node."""
+        return [(self.uid(node), int(agent(node)["pid"])) for node in nodes]
 
     def control(self, *steps: Step, on: str = "all", check: bool = False, **words: Any) -> str:
         """Include the role's steps in one play; what ansible-playbook prints, on one line."""
@@ -82,6 +118,15 @@ class Site:
         """spec of each FelixConfiguration."""
         found = self.get("felixconfigurations")["items"]
         return {one["metadata"]["name"]: one["spec"] for one in found}
+
+    def modes(self) -> dict[str, bool]:
+        """bpfEnabled of each FelixConfiguration that has it."""
+        specs = self.specs().items()
+        return {name: spec["bpfEnabled"] for name, spec in specs if "bpfEnabled" in spec}
+
+    def settled(self, nodes: tuple[str, ...]) -> None:
+        self.kubectl("rollout", "status", "daemonset/calico-node", "-n", self.namespace)
+        wait(lambda: all(agent(node)["ready"] for node in nodes), "felix on all nodes")
 
     def sizes(self) -> dict[str, Any]:
         """The size that each FelixConfiguration sets."""

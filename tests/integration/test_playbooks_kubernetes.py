@@ -16,11 +16,10 @@ import pytest
 from tests.integration import lab_release as seen
 from tests.integration import udp_flows
 from tests.integration.kube import needs_kubectl
-from tests.integration.kubernetes_site import Site, wait
+from tests.integration.kubernetes_site import Site, flows_go_on, traffic_is_alive, wait
 from tests.integration.node_info import bring_pyroute2
 from tests.lab.harness import agent, filters, in_node, lab
 from tests.lab.settings import pod_address
-from tests.lab.traffic import control
 
 pytestmark = [pytest.mark.lab, pytest.mark.long, needs_kubectl]
 
@@ -63,21 +62,6 @@ def site(
     lab("down")
 
 
-def who(site: Site) -> list[tuple[str, int]]:
-    """Pod and felix's process of each node."""
-    return [(site.uid(node), int(agent(node)["pid"])) for node in NODES]
-
-
-def again(site: Site, playbook: str, **variables: Any) -> None:
-    """A further run changes nothing and restarts nothing."""
-    before = who(site)
-    said = site.play(playbook, **variables)
-    recap = [line for line in said.splitlines() if "unreachable=" in line]
-    assert recap
-    assert all(" changed=0 " in line for line in recap), said
-    assert who(site) == before
-
-
 def preferences(node: str) -> set[tuple[int, str]]:
     """Preference and handle of all filters at workloads, one for each hook."""
     assert {len(found) for found in filters(node).values()} == {1}
@@ -88,10 +72,6 @@ def configured(node: str) -> str:
     return in_node(node, "cat", "/etc/calico/felix.cfg")
 
 
-def flows_go_on() -> None:
-    assert control.without_progress(seen.LAB, 60) == []
-
-
 def test_filters_that_differ_are_alike_again(site: Site) -> None:
     lines = "\ndefects = drifted_preference"
     in_node("node1", "sh", "-c", f"echo '{lines}' >>/etc/calico/lab-agent.cfg")
@@ -100,12 +80,12 @@ def test_filters_that_differ_are_alike_again(site: Site) -> None:
     in_node("node1", "lab-agent", "restart")
     assert len(preferences("node1")) == 2
     wait(lambda: not agent("node1")["ready"], "felix to find them")
-    before = who(site)
+    before = site.who(NODES)
     site.play("repair_tc")
     assert len(preferences("node1")) == 1
     assert agent("node1")["ready"]
-    assert who(site) == before
-    again(site, "repair_tc")
+    assert site.who(NODES) == before
+    site.again(NODES, "repair_tc")
     flows_go_on()
 
 
@@ -129,7 +109,7 @@ def test_maintenance_does_what_was_chosen(site: Site) -> None:
     assert [seen.pins(node)[pin]["max_entries"] for node in NODES] == [70_000, 70_000]
     assert all("BPFLogLevel = Debug" in configured(node) for node in NODES)
     assert site.sizes() == {"default": 70_000}
-    again(site, "maintenance", **CHOSEN)
+    site.again(NODES, "maintenance", **CHOSEN)
     flows_go_on()
 
 
@@ -137,10 +117,7 @@ def test_logging_ends(site: Site) -> None:
     site.play("set_log_level", calico_bpf_log_level="Off")
     assert not any("BPFLogLevel = Debug" in configured(node) for node in NODES)
     assert set(site.specs()) == {"default"}
-    flows_go_on()
-    report = json.loads(lab("traffic", "stop"))
-    tcp = report["total"]["tcp"]
-    assert (tcp["alive"], tcp["died"], report["dead"]) == (tcp["flows"], 0, [])
+    traffic_is_alive()
     site.play("audit")
     (found,) = (site.hosts.parent / "report").glob("audit-*.json")
     audit = json.loads(found.read_text())

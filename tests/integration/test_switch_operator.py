@@ -16,10 +16,9 @@ import pytest
 
 from tests.integration import lab_release as seen
 from tests.integration.kube import needs_kubectl
-from tests.integration.kubernetes_site import Site, wait
+from tests.integration.kubernetes_site import Site, traffic_is_alive, wait, without_ebpf
 from tests.integration.node_info import bring_pyroute2
-from tests.lab.harness import agent, filters, lab
-from tests.lab.traffic import control
+from tests.lab.harness import lab
 
 pytestmark = [pytest.mark.lab, needs_kubectl]
 
@@ -54,34 +53,6 @@ def body(api: str, kind: str, name: str, spec: Any) -> dict[str, Any]:
     return {"apiVersion": api, "kind": kind, "metadata": metadata, "spec": spec}
 
 
-def again(site: Site, playbook: str, **variables: Any) -> None:
-    """A further run changes nothing and restarts nothing."""
-    before = [(site.uid(node), agent(node)["pid"]) for node in NODES]
-    said = site.play(playbook, **variables)
-    recap = [line for line in said.splitlines() if "unreachable=" in line]
-    assert recap
-    assert all(" changed=0 " in line for line in recap), said
-    assert [(site.uid(node), agent(node)["pid"]) for node in NODES] == before
-
-
-def flows_go_on() -> None:
-    assert control.without_progress(seen.LAB, 60) == []
-
-
-def modes(site: Site) -> dict[str, bool]:
-    """bpfEnabled of each object that has it."""
-    specs = site.specs().items()
-    return {name: spec["bpfEnabled"] for name, spec in specs if "bpfEnabled" in spec}
-
-
-def in_iptables(site: Site) -> bool:
-    """No program at an interface and no map of Calico's is left on any node."""
-    left = [*(seen.pins(node) for node in NODES)]
-    return not any("cali_" in path for one in left for path in one) and not any(
-        found for node in NODES for found in filters(node).values()
-    )
-
-
 def web(site: Site) -> list[str]:
     """The pod of a Deployment, which any node takes."""
     found = site.get("pods", "-l", "app=web")["items"]
@@ -107,18 +78,6 @@ def drained(site: Site, before: list[str]) -> None:
         assert "bpfops.calico/cordoned" not in node["metadata"].get("annotations", {})
 
 
-def settled(site: Site) -> None:
-    site.kubectl("rollout", "status", "daemonset/calico-node", "-n", site.namespace)
-    wait(lambda: all(agent(node)["ready"] for node in NODES), "felix on all nodes")
-
-
-def traffic_is_alive() -> None:
-    flows_go_on()
-    report = json.loads(lab("traffic", "stop"))
-    tcp = report["total"]["tcp"]
-    assert (tcp["alive"], tcp["died"], report["dead"]) == (tcp["flows"], 0, [])
-
-
 def network(site: Site) -> str:
     found = site.get("installation", "default")["spec"]["calicoNetwork"]
     return str(found["linuxDataplane"])
@@ -138,25 +97,25 @@ def test_somebody_takes_the_change_of_the_operator_back(site: Site) -> None:
     lab("cluster", "fault", "conflict", "--end")
     expected = "Installation default has linuxDataplane BPF after it was set to Iptables: something"
     assert expected in said
-    assert in_iptables(site)
+    assert without_ebpf(NODES)
     drained(site, pod)
-    assert {modes(site)[f"node.{node}"] for node in NODES} == {False}
+    assert {site.modes()[f"node.{node}"] for node in NODES} == {False}
 
 
 def test_the_operator_follows(site: Site) -> None:
-    settled(site)
+    site.settled(NODES)
     site.play("switch_dataplane", **{**IPTABLES, "calico_operator_timeout": 120})
     assert (network(site), writers(site)) == ("Iptables", {"operator"})
-    assert modes(site) == {"default": False}
-    again(site, "switch_dataplane", **IPTABLES)
-    assert in_iptables(site)
+    assert site.modes() == {"default": False}
+    site.again(NODES, "switch_dataplane", **IPTABLES)
+    assert without_ebpf(NODES)
     traffic_is_alive()
     said = site.play("switch_dataplane", fails=True, calico_dataplane="ebpf")
     assert "does not mount /sys/fs/bpf of the host" in said
     assert "set spec.calicoNetwork.linuxDataplane of Installation default to BPF" in said
     site.kubectl.patch("installation", "default", **BACK)
     wait(lambda: site.specs()["default"]["bpfEnabled"], "the operator to switch all nodes")
-    settled(site)
+    site.settled(NODES)
     site.play("switch_dataplane", calico_dataplane="ebpf")
     assert all(f"{seen.GLOBALS}cali_v4_ct3" in seen.pins(node) for node in NODES)
     assert not site.get("pods", "-n", "kube-system", "-l", "k8s-app=kube-proxy")["items"]
