@@ -34,6 +34,8 @@ FIRST = "3.27.3"
 WAY = [("3.28.5", "ct3", 2), ("3.29.7", "ct3", 2), ("3.30.7", "ct3", 3), ("3.31.7", "ct4", 3)]
 TASKS = (30, 330)
 """Between which tasks of a run it is killed; a whole run has some 500."""
+ALLOWED = {"KERNEL_PAIR"}
+"""Gates that are let pass: the kernel may be newer than what the first releases work with."""
 STATE = "/var/lib/bpfops/runs/upgrade.json"
 
 
@@ -65,7 +67,6 @@ def start(site: Site, release: str) -> subprocess.Popen[str]:
         "calico_version": f"v{release}",
         "calico_canary": "1",
         "calico_serial": "50%",
-        # The lab's kernel may be newer than what the first releases of the way work with.
         "preflight_allow_kernel_pair": True,
         "calico_report_dir": str(reports(site)),
     }
@@ -122,7 +123,7 @@ def test_an_upgrade_survives_its_controller(
     report, _ = finish(site, release)
     assert {node["name"] for node in report["nodes"]} == set(NODES)
     assert set(report["summary"]["results"]) <= {"ok", "changed"}
-    assert report["summary"]["refusals"] == []
+    assert {one["code"] for one in report["summary"]["refusals"]} <= ALLOWED
     assert not list(reports(site).glob("*unfinished*"))
     for node in NODES:
         status = agent(node)
