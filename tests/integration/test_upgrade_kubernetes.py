@@ -3,7 +3,8 @@
 
 On the manifest's, first a node cannot have the image, and nothing is begun. On both, the first node
 does not take the release and goes back, with the operator together with all others; then the
-trouble is over, the same command finishes, and once more it changes nothing.
+trouble is over, the same command finishes, and once more it changes nothing. The manifest's then
+goes all the way back.
 """
 
 from __future__ import annotations
@@ -20,18 +21,16 @@ import pytest
 
 from tests.integration import lab_release as seen
 from tests.integration.kube import needs_kubectl
-from tests.integration.kubernetes_site import Site, wait
+from tests.integration.kubernetes_site import Site, flows_go_on, traffic_is_alive, wait
 from tests.integration.node_info import bring_pyroute2
 from tests.lab.harness import agent, lab
 from tests.lab.shell import wait_for
-from tests.lab.traffic import control
 
 pytestmark = [pytest.mark.lab, needs_kubectl]
 
 NODES = ("node1", "node2")
 OLD, NEW = "3.30.7", "3.31.7"
-
-
+TRAFFIC = ("--tcp", "12", "--udp", "6", "--interval", "0.05")
 TOGETHER: dict[str, Any] = {"upgrade_allow_operator_roll": True, "calico_serial": "100%"}
 """What an upgrade by the operator needs."""
 
@@ -53,7 +52,7 @@ def site(
     bring_pyroute2(hosts)
     where = {"manifest": "kube-system", "operator": "calico-system"}[install]
     made = Site(hosts, lab("cluster", "kubeconfig").strip(), where)
-    lab("traffic", "start", "--tcp", "12", "--udp", "6", "--interval", "0.05")
+    lab("traffic", "start", *TRAFFIC)
     yield made
     lab("down")
 
@@ -145,7 +144,7 @@ def test_a_node_that_does_not_become_ready_is_taken_back(site: Site, install: st
     lease = site.get("lease", "bpfops-calico", "-n", "kube-system")["spec"]
     assert "holderIdentity" not in lease
     assert [tables(node) for node in NODES] == [{"cali_v4_ct3"}, {"cali_v4_ct3"}]
-    assert control.without_progress(seen.LAB, 30) == []
+    flows_go_on()
 
 
 def test_the_same_command_finishes(site: Site, install: str) -> None:
@@ -156,10 +155,7 @@ def test_the_same_command_finishes(site: Site, install: str) -> None:
     images = [one["image"] for one in shown["template"]["spec"]["containers"]]
     assert [image.rpartition(":")[2] for image in images] == [f"v{NEW}"]
     assert shown["updateStrategy"]["type"] == "RollingUpdate"
-    assert control.without_progress(seen.LAB, 30) == []
-    report = json.loads(lab("traffic", "stop"))
-    tcp = report["total"]["tcp"]
-    assert (tcp["alive"], tcp["died"], report["dead"]) == (tcp["flows"], 0, [])
+    traffic_is_alive()
     newest = sorted((site.hosts.parent / "report").glob("upgrade-2*.json"))[-1]
     for node in json.loads(newest.read_text())["nodes"]:
         (table,) = node["details"]["connections"]
@@ -167,9 +163,21 @@ def test_the_same_command_finishes(site: Site, install: str) -> None:
 
 
 def test_a_second_run_changes_nothing(site: Site, install: str) -> None:
-    uids = [site.uid(node) for node in NODES]
-    said = play(site, **(TOGETHER if install == "operator" else {}))
-    recap = [line for line in said.splitlines() if "unreachable=" in line]
-    assert recap
-    assert all(" changed=0 " in line for line in recap), recap
-    assert [site.uid(node) for node in NODES] == uids
+    given = TOGETHER if install == "operator" else {}
+    site.again(NODES, "upgrade", calico_version=f"v{NEW}", **given)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("install", ["manifest"], indirect=True)
+def test_the_way_back(site: Site, install: str) -> None:
+    assert install == "manifest"
+    lab("traffic", "start", *TRAFFIC)
+    said = site.play("upgrade", fails=True, calico_version=f"v{OLD}")
+    assert "set upgrade_allow_downgrade to true to agree" in said
+    assert releases() == [NEW, NEW]
+    agreed: dict[str, Any] = {"calico_version": f"v{OLD}", "upgrade_allow_downgrade": True}
+    site.play("upgrade", **agreed)
+    assert releases() == [OLD, OLD]
+    assert [tables(node) for node in NODES] == [{"cali_v4_ct3"}, {"cali_v4_ct3"}]
+    site.again(NODES, "upgrade", **agreed)
+    traffic_is_alive()
