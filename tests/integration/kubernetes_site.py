@@ -5,12 +5,16 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.integration import lab_release as seen
 from tests.integration.kube import Kubectl
+from tests.integration.node_info import bring_pyroute2
 from tests.integration.resizing import run
 from tests.lab import inventory
 from tests.lab.harness import agent, filters, lab
@@ -19,6 +23,10 @@ from tests.lab.traffic import control
 
 SIZE = "bpfMapSizeConntrack"
 Step = tuple[str, dict[str, Any]]
+
+
+NAMESPACES = {"manifest": "kube-system", "operator": "calico-system"}
+"""Where calico-node is, by install kind."""
 
 
 def wait(condition: Callable[[], object], what: str) -> None:
@@ -141,3 +149,19 @@ class Site:
 
     def uid(self, node: str) -> str:
         return str(self.pod(node)["metadata"]["uid"])
+
+
+@contextmanager
+def cluster(
+    made: pytest.TempPathFactory, install: str, release: str, *shape: str
+) -> Iterator[Site]:
+    """Nodes whose Calico was installed that way, with pyroute2; they are taken down in the end."""
+    try:
+        lab("up", *shape, "--release", release)
+        lab("cluster", "up", "--install", install, "--release", release)
+        hosts = made.mktemp("inventory") / "hosts.yml"
+        hosts.write_text(lab("inventory"))
+        bring_pyroute2(hosts)
+        yield Site(hosts, lab("cluster", "kubeconfig").strip(), NAMESPACES[install])
+    finally:
+        lab("down")

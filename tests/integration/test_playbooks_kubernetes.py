@@ -16,8 +16,7 @@ import pytest
 from tests.integration import lab_release as seen
 from tests.integration import udp_flows
 from tests.integration.kube import needs_kubectl
-from tests.integration.kubernetes_site import Site, flows_go_on, traffic_is_alive, wait
-from tests.integration.node_info import bring_pyroute2
+from tests.integration.kubernetes_site import Site, cluster, flows_go_on, traffic_is_alive, wait
 from tests.lab.harness import agent, filters, in_node, lab
 from tests.lab.settings import pod_address
 
@@ -25,7 +24,6 @@ pytestmark = [pytest.mark.lab, pytest.mark.long, needs_kubectl]
 
 NODES = ("node1", "node2")
 RELEASE = "3.29.7"
-NAMESPACES = {"manifest": "kube-system", "operator": "calico-system"}
 ADDRESS = "192.0.2.9"
 DNS = {
     "protocol": "udp",
@@ -52,14 +50,9 @@ def site(
 ) -> Iterator[Site]:
     assert kube_programs
     shape = ("--nodes", str(len(NODES)), "--pods", "3", "--size", "60000", "--services")
-    lab("up", *shape, "--release", RELEASE)
-    lab("cluster", "up", "--install", request.param, "--release", RELEASE)
-    hosts = tmp_path_factory.mktemp("inventory") / "hosts.yml"
-    hosts.write_text(lab("inventory"))
-    bring_pyroute2(hosts)
-    lab("traffic", "start", "--tcp", "8", "--udp", "4", "--interval", "0.1")
-    yield Site(hosts, lab("cluster", "kubeconfig").strip(), NAMESPACES[request.param])
-    lab("down")
+    with cluster(tmp_path_factory, request.param, RELEASE, *shape) as made:
+        lab("traffic", "start", "--tcp", "8", "--udp", "4", "--interval", "0.1")
+        yield made
 
 
 def preferences(node: str) -> set[tuple[int, str]]:

@@ -20,12 +20,12 @@ from tests.integration import lab_release as seen
 from tests.integration.kube import needs_kubectl
 from tests.integration.kubernetes_site import (
     Site,
+    cluster,
     flows_go_on,
     traffic_is_alive,
     wait,
     without_ebpf,
 )
-from tests.integration.node_info import bring_pyroute2
 from tests.lab.harness import lab
 
 pytestmark = [pytest.mark.lab, pytest.mark.long, needs_kubectl]
@@ -45,14 +45,9 @@ IPTABLES: dict[str, Any] = {
 def site(kube_programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     assert kube_programs
     shape = ("--nodes", str(len(NODES)), "--pods", "3", "--size", "60000")
-    lab("up", *shape, "--release", RELEASE)
-    lab("cluster", "up", "--install", "manifest", "--release", RELEASE)
-    hosts = tmp_path_factory.mktemp("inventory") / "hosts.yml"
-    hosts.write_text(lab("inventory"))
-    bring_pyroute2(hosts)
-    lab("traffic", "start", *TRAFFIC)
-    yield Site(hosts, lab("cluster", "kubeconfig").strip())
-    lab("down")
+    with cluster(tmp_path_factory, "manifest", RELEASE, *shape) as made:
+        lab("traffic", "start", *TRAFFIC)
+        yield made
 
 
 def proxies(site: Site) -> int:

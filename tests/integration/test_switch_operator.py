@@ -16,8 +16,7 @@ import pytest
 
 from tests.integration import lab_release as seen
 from tests.integration.kube import needs_kubectl
-from tests.integration.kubernetes_site import Site, traffic_is_alive, wait, without_ebpf
-from tests.integration.node_info import bring_pyroute2
+from tests.integration.kubernetes_site import Site, cluster, traffic_is_alive, wait, without_ebpf
 from tests.lab.harness import lab
 
 pytestmark = [pytest.mark.lab, needs_kubectl]
@@ -38,14 +37,9 @@ WEB = {"app": "web"}
 def site(kube_programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     assert kube_programs
     shape = ("--nodes", str(len(NODES)), "--pods", "3", "--size", "60000")
-    lab("up", *shape, "--release", RELEASE)
-    lab("cluster", "up", "--install", "operator", "--release", RELEASE)
-    hosts = tmp_path_factory.mktemp("inventory") / "hosts.yml"
-    hosts.write_text(lab("inventory"))
-    bring_pyroute2(hosts)
-    lab("traffic", "start", "--tcp", "8", "--udp", "4", "--interval", "0.1")
-    yield Site(hosts, lab("cluster", "kubeconfig").strip(), "calico-system")
-    lab("down")
+    with cluster(tmp_path_factory, "operator", RELEASE, *shape) as made:
+        lab("traffic", "start", "--tcp", "8", "--udp", "4", "--interval", "0.1")
+        yield made
 
 
 def body(api: str, kind: str, name: str, spec: Any) -> dict[str, Any]:

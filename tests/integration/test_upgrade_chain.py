@@ -20,8 +20,7 @@ import pytest
 
 from tests.integration import lab_release as seen
 from tests.integration.kube import needs_kubectl
-from tests.integration.kubernetes_site import Site, wait
-from tests.integration.node_info import bring_pyroute2
+from tests.integration.kubernetes_site import Site, cluster, wait
 from tests.lab import inventory
 from tests.lab.harness import agent, in_node, lab
 from tests.lab.traffic import control
@@ -42,15 +41,10 @@ STATE = "/var/lib/bpfops/runs/upgrade.json"
 @pytest.fixture(scope="module")
 def site(kube_programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     assert kube_programs
-    lab("up", "--nodes", str(len(NODES)), "--pods", "2", "--size", "60000", "--release", FIRST)
-    lab("cluster", "up", "--install", "manifest", "--release", FIRST)
-    hosts = tmp_path_factory.mktemp("inventory") / "hosts.yml"
-    hosts.write_text(lab("inventory"))
-    bring_pyroute2(hosts)
-    made = Site(hosts, lab("cluster", "kubeconfig").strip())
-    lab("traffic", "start", "--tcp", "24", "--udp", "6", "--interval", "0.1")
-    yield made
-    lab("down")
+    shape = ("--nodes", str(len(NODES)), "--pods", "2", "--size", "60000")
+    with cluster(tmp_path_factory, "manifest", FIRST, *shape) as made:
+        lab("traffic", "start", "--tcp", "24", "--udp", "6", "--interval", "0.1")
+        yield made
 
 
 @pytest.fixture(scope="module")

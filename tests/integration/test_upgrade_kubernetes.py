@@ -21,8 +21,7 @@ import pytest
 
 from tests.integration import lab_release as seen
 from tests.integration.kube import needs_kubectl
-from tests.integration.kubernetes_site import Site, flows_go_on, traffic_is_alive, wait
-from tests.integration.node_info import bring_pyroute2
+from tests.integration.kubernetes_site import Site, cluster, flows_go_on, traffic_is_alive, wait
 from tests.lab.harness import agent, lab
 from tests.lab.shell import wait_for
 
@@ -45,16 +44,10 @@ def site(
     kube_programs: Path, install: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Site]:
     assert kube_programs
-    lab("up", "--nodes", str(len(NODES)), "--pods", "3", "--size", "60000", "--release", OLD)
-    lab("cluster", "up", "--install", install, "--release", OLD)
-    hosts = tmp_path_factory.mktemp("inventory") / "hosts.yml"
-    hosts.write_text(lab("inventory"))
-    bring_pyroute2(hosts)
-    where = {"manifest": "kube-system", "operator": "calico-system"}[install]
-    made = Site(hosts, lab("cluster", "kubeconfig").strip(), where)
-    lab("traffic", "start", *TRAFFIC)
-    yield made
-    lab("down")
+    shape = ("--nodes", str(len(NODES)), "--pods", "3", "--size", "60000")
+    with cluster(tmp_path_factory, install, OLD, *shape) as made:
+        lab("traffic", "start", *TRAFFIC)
+        yield made
 
 
 def play(site: Site, *, fails: bool = False, **variables: Any) -> str:
