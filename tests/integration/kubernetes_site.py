@@ -23,8 +23,6 @@ from tests.lab.traffic import control
 
 SIZE = "bpfMapSizeConntrack"
 Step = tuple[str, dict[str, Any]]
-
-
 NAMESPACES = {"manifest": "kube-system", "operator": "calico-system"}
 """Where calico-node is, by install kind."""
 
@@ -33,16 +31,8 @@ def wait(condition: Callable[[], object], what: str) -> None:
     wait_for(lambda: bool(condition()), 180, what, 0.5)
 
 
-def flows_go_on() -> None:
-    assert control.without_progress(seen.LAB, 60) == []
-
-
-def traffic_is_alive() -> None:
-    """Ends the traffic."""
-    flows_go_on()
-    report = json.loads(lab("traffic", "stop"))
-    tcp = report["total"]["tcp"]
-    assert (tcp["alive"], tcp["died"], report["dead"]) == (tcp["flows"], 0, [])
+def flows_go_on(seconds: float = 60) -> None:
+    assert control.without_progress(seen.LAB, seconds) == []
 
 
 def without_ebpf(nodes: tuple[str, ...]) -> bool:
@@ -131,6 +121,10 @@ class Site:
         """bpfEnabled of each FelixConfiguration that has it."""
         specs = self.specs().items()
         return {name: spec["bpfEnabled"] for name, spec in specs if "bpfEnabled" in spec}
+
+    def proxies(self) -> int:
+        """How many pods of kube-proxy there are."""
+        return len(self.get("pods", "-n", "kube-system", "-l", "k8s-app=kube-proxy")["items"])
 
     def settled(self, nodes: tuple[str, ...]) -> None:
         self.kubectl("rollout", "status", "daemonset/calico-node", "-n", self.namespace)

@@ -127,16 +127,21 @@ class Load:
         return self._directory / f"{when}-v{family}"
 
 
+def traffic_is_alive(seconds: float = 60) -> dict[str, Any]:
+    """Every flow between pods goes on within ``seconds``; end them, and return TCP's figures."""
+    assert control.without_progress(seen.LAB, seconds) == []
+    report = json.loads(lab("traffic", "stop"))
+    tcp: dict[str, Any] = report["total"]["tcp"]
+    assert (tcp["alive"], tcp["died"], report["dead"]) == (tcp["flows"], 0, [])
+    return tcp
+
+
 def check_traffic(seconds: float = 10, *, cut: bool = False) -> None:
     """Every flow between pods is alive and goes on within ``seconds``.
 
     Unless their table was ``cut``, no packet has lacked its entry.
     """
-    assert control.without_progress(seen.LAB, seconds) == []
-    report = json.loads(lab("traffic", "stop"))
-    tcp = report["total"]["tcp"]
-    assert report["dead"] == []
-    assert (tcp["alive"], tcp["stalled"], tcp["died"]) == (tcp["flows"], 0, 0)
+    assert traffic_is_alive(seconds)["stalled"] == 0
     status = agent(NODE)
     dropped = {name: status[name] for name in status if name.startswith("dropped_")}
     assert bool(sum(dropped.values())) == cut, dropped

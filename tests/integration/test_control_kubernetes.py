@@ -101,16 +101,13 @@ def test_a_restart_without_a_change_replaces_the_pod(site: Site) -> None:
 
 
 def test_kube_proxy_comes_and_goes_with_its_daemon_set(site: Site) -> None:
-    def pods() -> int:
-        return len(site.get("pods", "-n", "kube-system", "-l", "k8s-app=kube-proxy")["items"])
-
     started: Step = ("kube_proxy", {"control_kube_proxy": "started"})
     stopped: Step = ("kube_proxy", {"control_kube_proxy": "stopped"})
-    assert pods() == 0
+    assert site.proxies() == 0
     assert "changed=1" in site.control(started, started, on="node1")
-    wait(lambda: pods() == 2, "kube-proxy on both nodes")
+    wait(lambda: site.proxies() == 2, "kube-proxy on both nodes")
     assert "changed=1" in site.control(stopped, stopped, on="node1")
-    wait(lambda: pods() == 0, "no kube-proxy")
+    wait(lambda: site.proxies() == 0, "no kube-proxy")
 
 
 def test_a_budget_keeps_a_node_from_being_drained(site: Site) -> None:

@@ -16,7 +16,8 @@ import pytest
 from tests.integration import lab_release as seen
 from tests.integration import udp_flows
 from tests.integration.kube import needs_kubectl
-from tests.integration.kubernetes_site import Site, cluster, flows_go_on, traffic_is_alive, wait
+from tests.integration.kubernetes_site import Site, cluster, flows_go_on, wait
+from tests.integration.resizing import traffic_is_alive
 from tests.lab.harness import agent, filters, in_node, lab
 from tests.lab.settings import pod_address
 

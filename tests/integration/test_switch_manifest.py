@@ -22,10 +22,10 @@ from tests.integration.kubernetes_site import (
     Site,
     cluster,
     flows_go_on,
-    traffic_is_alive,
     wait,
     without_ebpf,
 )
+from tests.integration.resizing import traffic_is_alive
 from tests.lab.harness import lab
 
 pytestmark = [pytest.mark.lab, pytest.mark.long, needs_kubectl]
@@ -48,10 +48,6 @@ def site(kube_programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     with cluster(tmp_path_factory, "manifest", RELEASE, *shape) as made:
         lab("traffic", "start", *TRAFFIC)
         yield made
-
-
-def proxies(site: Site) -> int:
-    return len(site.get("pods", "-n", "kube-system", "-l", "k8s-app=kube-proxy")["items"])
 
 
 def phase(site: Site) -> str:
@@ -97,7 +93,7 @@ def test_ebpf_mode_is_left(site: Site) -> None:
     assert not any("unschedulable" in node["spec"] for node in site.get("nodes")["items"])
     assert site.modes() == {"default": False}
     assert without_ebpf(NODES)
-    wait(lambda: proxies(site) == len(NODES), "kube-proxy on both nodes")
+    wait(lambda: site.proxies() == len(NODES), "kube-proxy on both nodes")
     site.again(NODES, "switch_dataplane", **IPTABLES)
     traffic_is_alive()
 
@@ -107,7 +103,7 @@ def test_ebpf_mode_is_taken_up(site: Site) -> None:
     site.play("switch_dataplane", calico_dataplane="ebpf")
     assert site.modes() == {"default": True}
     assert all(f"{seen.GLOBALS}cali_v4_ct3" in seen.pins(node) for node in NODES)
-    wait(lambda: not proxies(site), "kube-proxy to go")
+    wait(lambda: not site.proxies(), "kube-proxy to go")
     site.again(NODES, "switch_dataplane", calico_dataplane="ebpf")
     lab("traffic", "start", *TRAFFIC)
     traffic_is_alive()

@@ -16,7 +16,8 @@ import pytest
 
 from tests.integration import lab_release as seen
 from tests.integration.kube import needs_kubectl
-from tests.integration.kubernetes_site import Site, cluster, traffic_is_alive, wait, without_ebpf
+from tests.integration.kubernetes_site import Site, cluster, wait, without_ebpf
+from tests.integration.resizing import traffic_is_alive
 from tests.lab.harness import lab
 
 pytestmark = [pytest.mark.lab, needs_kubectl]
@@ -112,4 +113,4 @@ def test_the_operator_follows(site: Site) -> None:
     site.settled(NODES)
     site.play("switch_dataplane", calico_dataplane="ebpf")
     assert all(f"{seen.GLOBALS}cali_v4_ct3" in seen.pins(node) for node in NODES)
-    assert not site.get("pods", "-n", "kube-system", "-l", "k8s-app=kube-proxy")["items"]
+    assert not site.proxies()

@@ -20,10 +20,10 @@ import pytest
 
 from tests.integration import lab_release as seen
 from tests.integration.kube import needs_kubectl
-from tests.integration.kubernetes_site import Site, cluster, wait
+from tests.integration.kubernetes_site import Site, cluster, flows_go_on
+from tests.integration.resizing import traffic_is_alive
 from tests.lab import inventory
 from tests.lab.harness import agent, in_node, lab
-from tests.lab.traffic import control
 
 pytestmark = [pytest.mark.lab, pytest.mark.long, needs_kubectl]
 
@@ -113,7 +113,7 @@ def test_an_upgrade_survives_its_controller(
 ) -> None:
     for _ in range(deaths):
         cut(site, release, dice.randint(*TASKS))
-        assert control.without_progress(seen.LAB, 60) == []
+        flows_go_on()
     report, _ = finish(site, release)
     assert {node["name"] for node in report["nodes"]} == set(NODES)
     assert set(report["summary"]["results"]) <= {"ok", "changed"}
@@ -126,7 +126,7 @@ def test_an_upgrade_survives_its_controller(
         assert (state["outcome"], state["parameters"]) == ("finished", {"to": f"v{release}"})
     shown = site.get("daemonset", "calico-node", "-n", "kube-system")["spec"]
     assert shown["updateStrategy"]["type"] == "RollingUpdate"
-    assert control.without_progress(seen.LAB, 60) == []
+    flows_go_on()
 
 
 def test_a_second_run_changes_nothing(site: Site) -> None:
@@ -140,7 +140,4 @@ def test_a_second_run_changes_nothing(site: Site) -> None:
 
 
 def test_no_connection_is_lost_on_the_way(site: Site) -> None:
-    wait(lambda: control.without_progress(seen.LAB, 30) == [], "all flows to go on")
-    report = json.loads(lab("traffic", "stop"))
-    tcp = report["total"]["tcp"]
-    assert (tcp["alive"], tcp["died"], report["dead"]) == (tcp["flows"], 0, [])
+    traffic_is_alive()

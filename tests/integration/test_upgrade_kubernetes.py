@@ -21,7 +21,8 @@ import pytest
 
 from tests.integration import lab_release as seen
 from tests.integration.kube import needs_kubectl
-from tests.integration.kubernetes_site import Site, cluster, flows_go_on, traffic_is_alive, wait
+from tests.integration.kubernetes_site import Site, cluster, flows_go_on, wait
+from tests.integration.resizing import traffic_is_alive
 from tests.lab.harness import agent, lab
 from tests.lab.shell import wait_for
 
@@ -137,7 +138,7 @@ def test_a_node_that_does_not_become_ready_is_taken_back(site: Site, install: st
     lease = site.get("lease", "bpfops-calico", "-n", "kube-system")["spec"]
     assert "holderIdentity" not in lease
     assert [tables(node) for node in NODES] == [{"cali_v4_ct3"}, {"cali_v4_ct3"}]
-    flows_go_on()
+    flows_go_on(30)
 
 
 def test_the_same_command_finishes(site: Site, install: str) -> None:
@@ -148,7 +149,7 @@ def test_the_same_command_finishes(site: Site, install: str) -> None:
     images = [one["image"] for one in shown["template"]["spec"]["containers"]]
     assert [image.rpartition(":")[2] for image in images] == [f"v{NEW}"]
     assert shown["updateStrategy"]["type"] == "RollingUpdate"
-    traffic_is_alive()
+    traffic_is_alive(30)
     newest = sorted((site.hosts.parent / "report").glob("upgrade-2*.json"))[-1]
     for node in json.loads(newest.read_text())["nodes"]:
         (table,) = node["details"]["connections"]
